@@ -1,0 +1,185 @@
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import { LoopscopeError } from './errors.ts';
+import { parseYaml, readYamlFile } from './yaml-file.ts';
+
+/**
+ * Settings, from `loopscope.yaml` under `LOOPSCOPE_*` overrides: one schema, one frozen object. This is the only
+ * reader of the environment (the OpenTelemetry SDK reads its own `OTEL_*`).
+ */
+
+const port = z.number().int().min(0).max(65535);
+const url = z.url({ protocol: /^https?$/ }).transform((u) => u.replace(/\/+$/, ''));
+const name = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'a name has letters, digits, ".", "_" and "-" only');
+
+const ConfigFile = z.strictObject({
+  data_dir: z.string().default('.loopscope'),
+  registry: z.enum(['open', 'strict']).default('open'),
+  clickhouse: z
+    .strictObject({
+      /** An existing server; without it `up` runs the embedded one. */
+      url: url.optional(),
+      http_port: port.default(8123),
+      native_port: port.default(9000),
+      memory_bytes_max: z.number().int().positive().default(4_000_000_000),
+    })
+    .prefault({}),
+  gateway: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      port: port.default(4000),
+      /** Calls that name no run belong to the loop's open run until it was quiet this long. */
+      run_idle_s: z.number().positive().default(120),
+    })
+    .prefault({}),
+  collector: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      port: port.default(4318),
+      /** Where a gateway on its own sends its spans; `up` fills it in. */
+      url: url.optional(),
+    })
+    .prefault({}),
+  evals: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      port: port.default(4320),
+      /** How often loops with new scores are looked at. */
+      detect_every_s: z.number().positive().default(15),
+      /** A run without an explicit end counts as over when it was quiet this long. */
+      run_idle_s: z.number().positive().default(300),
+    })
+    .prefault({}),
+  providers: z
+    .record(name, z.strictObject({ base_url: url, api_key_env: z.string().min(1).optional() }))
+    .default({}),
+  alerts: z
+    .strictObject({
+      webhooks: z.array(z.strictObject({ url, secret_env: z.string().min(1).optional() })).default([]),
+    })
+    .prefault({}),
+  log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
+
+export type ConfigFile = z.infer<typeof ConfigFile>;
+
+export interface ProviderConfig {
+  base_url: string;
+  /** The key itself, where the environment has it. */
+  api_key: string | undefined;
+  api_key_env: string | undefined;
+}
+
+export interface WebhookConfig {
+  url: string;
+  secret: string | undefined;
+}
+
+export interface Config extends Omit<ConfigFile, 'providers' | 'alerts'> {
+  /** The file it came from; `undefined` when there is none and the defaults hold. */
+  path: string | undefined;
+  /** Folder with `loops/` and `suites/` in it. */
+  directory: string;
+  providers: Record<string, ProviderConfig>;
+  alerts: { webhooks: WebhookConfig[] };
+}
+
+const PROVIDER_DEFAULTS = {
+  openai: { base_url: 'https://api.openai.com/v1', api_key_env: 'OPENAI_API_KEY' },
+  anthropic: { base_url: 'https://api.anthropic.com', api_key_env: 'ANTHROPIC_API_KEY' },
+};
+
+/** Environment variable → where it goes in the file's shape. */
+const OVERRIDES: Record<string, readonly [...string[]]> = {
+  LOOPSCOPE_DATA_DIR: ['data_dir'],
+  LOOPSCOPE_REGISTRY: ['registry'],
+  LOOPSCOPE_LOG_LEVEL: ['log_level'],
+  LOOPSCOPE_CLICKHOUSE_URL: ['clickhouse', 'url'],
+  LOOPSCOPE_CLICKHOUSE_PORT: ['clickhouse', 'http_port'],
+  LOOPSCOPE_CLICKHOUSE_NATIVE_PORT: ['clickhouse', 'native_port'],
+  LOOPSCOPE_GATEWAY_HOST: ['gateway', 'host'],
+  LOOPSCOPE_GATEWAY_PORT: ['gateway', 'port'],
+  LOOPSCOPE_COLLECTOR_HOST: ['collector', 'host'],
+  LOOPSCOPE_COLLECTOR_PORT: ['collector', 'port'],
+  LOOPSCOPE_COLLECTOR_URL: ['collector', 'url'],
+  LOOPSCOPE_EVALS_HOST: ['evals', 'host'],
+  LOOPSCOPE_EVALS_PORT: ['evals', 'port'],
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads the settings. `path` is what `--config` named; without it `./loopscope.yaml` where there is one.
+ * Throws `config_invalid`.
+ */
+export function loadConfig(path?: string, env: Environment = process.env): Config {
+  const file = path ?? (existsSync('loopscope.yaml') ? 'loopscope.yaml' : undefined);
+  const parsed = file ? readYamlFile(file, ConfigFile) : parseYaml('loopscope.yaml', '', ConfigFile);
+  const settings = override(parsed, env);
+  const directory = file ? dirname(resolve(file)) : process.cwd();
+  const providers: Record<string, ProviderConfig> = Object.create(null);
+  for (const [provider, p] of Object.entries({ ...PROVIDER_DEFAULTS, ...settings.providers })) {
+    providers[provider] = {
+      base_url: p.base_url,
+      api_key_env: p.api_key_env,
+      api_key: p.api_key_env ? env[p.api_key_env] : undefined,
+    };
+  }
+  return deepFreeze({
+    ...settings,
+    path: file && resolve(file),
+    directory,
+    data_dir: resolve(directory, settings.data_dir),
+    providers,
+    alerts: {
+      webhooks: settings.alerts.webhooks.map(({ url, secret_env }) => ({
+        url,
+        secret: secret(secret_env, env),
+      })),
+    },
+  });
+}
+
+function secret(variable: string | undefined, env: Environment): string | undefined {
+  if (variable === undefined) return undefined;
+  const value = env[variable];
+  if (!value)
+    throw new LoopscopeError(
+      'config_invalid',
+      `alerts.webhooks: secret_env names ${variable}, but the environment has no such variable. Set it, or remove secret_env.`,
+    );
+  return value;
+}
+
+function override(parsed: ConfigFile, env: Environment): ConfigFile {
+  const merged = structuredClone(parsed) as unknown as Record<string, unknown>;
+  const set: string[] = [];
+  for (const [variable, path] of Object.entries(OVERRIDES)) {
+    const text = env[variable];
+    if (text === undefined || text === '') continue;
+    set.push(variable);
+    let at = merged;
+    for (const field of path.slice(0, -1)) at = at[field] as Record<string, unknown>;
+    at[path.at(-1)!] = /_PORT$/.test(variable) && /^\d+$/.test(text) ? Number(text) : text;
+  }
+  const result = ConfigFile.safeParse(merged);
+  if (result.success) return result.data;
+  const complaints = result.error.issues.map((issue) => {
+    const variable = set.find((v) => OVERRIDES[v]!.join('.') === issue.path.join('.'));
+    return `environment: ${variable ?? issue.path.join('.')}: ${issue.message} (found ${JSON.stringify(variable && env[variable])})`;
+  });
+  throw new LoopscopeError('config_invalid', complaints.join('\n'));
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}

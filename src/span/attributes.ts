@@ -1,0 +1,80 @@
+/**
+ * The vocabulary: every attribute name that Loopscope writes or reads. `gen_ai.*` are the OpenTelemetry GenAI
+ * conventions by their newest draft; `loopscope.*` is what the conventions have no word for.
+ */
+export const A = {
+  // OpenTelemetry GenAI and general conventions
+  operation: 'gen_ai.operation.name',
+  provider: 'gen_ai.provider.name',
+  requestModel: 'gen_ai.request.model',
+  requestStream: 'gen_ai.request.stream',
+  requestMaxTokens: 'gen_ai.request.max_tokens',
+  requestTemperature: 'gen_ai.request.temperature',
+  requestTopP: 'gen_ai.request.top_p',
+  requestSeed: 'gen_ai.request.seed',
+  responseId: 'gen_ai.response.id',
+  responseModel: 'gen_ai.response.model',
+  finishReasons: 'gen_ai.response.finish_reasons',
+  timeToFirstChunk: 'gen_ai.response.time_to_first_chunk',
+  inputTokens: 'gen_ai.usage.input_tokens',
+  outputTokens: 'gen_ai.usage.output_tokens',
+  cacheReadTokens: 'gen_ai.usage.cache_read.input_tokens',
+  cacheWriteTokens: 'gen_ai.usage.cache_write.input_tokens',
+  reasoningTokens: 'gen_ai.usage.reasoning.output_tokens',
+  conversationId: 'gen_ai.conversation.id',
+  agentName: 'gen_ai.agent.name',
+  agentId: 'gen_ai.agent.id',
+  toolName: 'gen_ai.tool.name',
+  toolCallId: 'gen_ai.tool.call.id',
+  inputMessages: 'gen_ai.input.messages',
+  outputMessages: 'gen_ai.output.messages',
+  systemInstructions: 'gen_ai.system_instructions',
+  evaluationName: 'gen_ai.evaluation.name',
+  evaluationScore: 'gen_ai.evaluation.score.value',
+  evaluationLabel: 'gen_ai.evaluation.score.label',
+  errorType: 'error.type',
+  serverAddress: 'server.address',
+  serverPort: 'server.port',
+  httpStatus: 'http.response.status_code',
+
+  // Ours: whose span it is
+  loop: 'loopscope.loop',
+  runId: 'loopscope.run.id',
+  /** `true` when the loop is in the registry, `false` when it just came along. */
+  registered: 'loopscope.registered',
+  /** maker | checker | sub */
+  agentRole: 'loopscope.agent.role',
+  parentAgent: 'loopscope.agent.parent',
+  /** run | agent | call | verdict | effect | end : what the span stands for. */
+  record: 'loopscope.record',
+
+  // Ours: what a model call was made of, and what it cost
+  costUsd: 'loopscope.cost_usd',
+  promptVersion: 'loopscope.prompt.version',
+  toolsVersion: 'loopscope.tools.version',
+  /** Hash of the normalised user input, see `src/records/normalize.ts`. */
+  inputHash: 'loopscope.input.hash',
+  /** Id of the golden item this run works on, where the caller named it. */
+  itemId: 'loopscope.item.id',
+  /** Plain text of the answer (content: kept only under `capture: full`). */
+  outputText: 'loopscope.output.text',
+  /** Plain text of the user input (content: kept only under `capture: full`). */
+  inputText: 'loopscope.input.text',
+  /** Hashes that replace the two above once the collector has moved the content to `messages`. */
+  outputTextHash: 'loopscope.output.text.hash',
+  inputTextHash: 'loopscope.input.text.hash',
+  inputMessageHashes: 'loopscope.input.messages.hashes',
+  outputMessageHashes: 'loopscope.output.messages.hashes',
+
+  // Ours: what a loop says of its run
+  verdictPass: 'loopscope.verdict.pass',
+  checkerName: 'loopscope.checker.name',
+  checkerVersion: 'loopscope.checker.version',
+  effect: 'loopscope.effect.name',
+  /** `false` where an effect was turned down (a PR closed unmerged). */
+  effectAccepted: 'loopscope.effect.accepted',
+  /** ok | error, at `end` */
+  outcome: 'loopscope.outcome',
+  goldenScore: 'loopscope.golden.score',
+  goldenExpected: 'loopscope.golden.expected',
+} as const;

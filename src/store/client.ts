@@ -1,0 +1,122 @@
+import { type ClickHouseClient, ClickHouseError, createClient } from '@clickhouse/client';
+import { LoopscopeError } from '../errors.ts';
+
+/**
+ * The one door to ClickHouse. Values reach SQL as bound parameters (`{name:Type}`), never as text.
+ * Failures come in two kinds: `store_unavailable` (worth another try) and `store_rejected` (a bug or bad data).
+ */
+export interface Store {
+  readonly url: string;
+  readonly database: string;
+  /** Rows of a SELECT. */
+  query<Row>(sql: string, params?: Record<string, unknown>): Promise<Row[]>;
+  /** DDL and other statements without rows. */
+  command(sql: string, params?: Record<string, unknown>): Promise<void>;
+  /**
+   * Inserts rows and returns once they are stored. The same `token` again inserts nothing, which makes an
+   * insert whose answer was lost safe to repeat, as long as the rows are the same.
+   */
+  insert(table: string, rows: readonly object[], token?: string): Promise<void>;
+  /** Whether the server answers at all. Never throws. */
+  ping(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** ClickHouse error codes that mean "not now" rather than "not this". */
+const RETRYABLE_CODES = new Set([
+  '159', // TIMEOUT_EXCEEDED
+  '202', // TOO_MANY_SIMULTANEOUS_QUERIES
+  '209', // SOCKET_TIMEOUT
+  '210', // NETWORK_ERROR
+  '241', // MEMORY_LIMIT_EXCEEDED
+  '242', // TABLE_IS_READ_ONLY
+  '243', // NOT_ENOUGH_SPACE
+  '252', // TOO_MANY_PARTS
+  '394', // QUERY_WAS_CANCELLED
+  '999', // KEEPER_EXCEPTION
+]);
+
+export interface StoreOptions {
+  url: string;
+  database?: string;
+  requestTimeoutMs?: number;
+}
+
+/** A client of the ClickHouse at `url`; connects on first use. */
+export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_000 }: StoreOptions): Store {
+  const client: ClickHouseClient = createClient({
+    url,
+    request_timeout: requestTimeoutMs,
+    max_open_connections: 16,
+    keep_alive: { enabled: true, idle_socket_ttl: 2_000 },
+    log: { level: 127 }, // the client's own logger is silent: errors are told once, by us
+    clickhouse_settings: {
+      // An insert is acknowledged when it is in a part, and only then.
+      async_insert: 0,
+      output_format_json_quote_64bit_integers: 0,
+      date_time_input_format: 'best_effort',
+      max_execution_time: Math.ceil(requestTimeoutMs / 1000) - 1,
+    },
+  });
+  const guard = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw translate(error, what, url);
+    }
+  };
+  return {
+    url,
+    database,
+    query: <Row>(sql: string, params?: Record<string, unknown>) =>
+      guard('query', async () => {
+        const result = await client.query({ query: sql, query_params: params, format: 'JSONEachRow' });
+        return await result.json<Row>();
+      }),
+    command: (sql, params) =>
+      guard('command', async () => {
+        await client.command({ query: sql, query_params: params });
+      }),
+    insert: (table, rows, token) =>
+      guard(`insert into ${table}`, async () => {
+        if (rows.length === 0) return;
+        await client.insert({
+          table: `${database}.${table}`,
+          values: rows,
+          format: 'JSONEachRow',
+          clickhouse_settings: token
+            ? { insert_deduplication_token: token, deduplicate_blocks_in_dependent_materialized_views: 1 }
+            : {},
+        });
+      }),
+    ping: async () => {
+      try {
+        return (await client.ping({ select: true })).success;
+      } catch {
+        return false;
+      }
+    },
+    close: () => client.close(),
+  };
+}
+
+function translate(error: unknown, what: string, url: string): LoopscopeError {
+  if (error instanceof LoopscopeError) return error;
+  const { origin } = new URL(url);
+  if (error instanceof ClickHouseError) {
+    const retryable = RETRYABLE_CODES.has(error.code);
+    return new LoopscopeError(
+      retryable ? 'store_unavailable' : 'store_rejected',
+      `ClickHouse at ${origin} refused the ${what}: ${error.type ?? 'error'} ${error.code}: ${firstLine(error.message)}`,
+      { cause: error },
+    );
+  }
+  const reason = error instanceof Error ? firstLine(error.message || String(error.name)) : String(error);
+  return new LoopscopeError(
+    'store_unavailable',
+    `ClickHouse at ${origin} does not answer (${reason}). Is it running? \`loopscope up\` starts it.`,
+    { cause: error },
+  );
+}
+
+const firstLine = (text: string) => text.split('\n', 1)[0]!.slice(0, 500);
