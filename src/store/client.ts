@@ -55,6 +55,8 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
       async_insert: 0,
       output_format_json_quote_64bit_integers: 0,
       date_time_input_format: 'best_effort',
+      // Times without a zone are UTC, whatever zone the server is set to.
+      session_timezone: 'UTC',
       max_execution_time: Math.ceil(requestTimeoutMs / 1000) - 1,
     },
   });
@@ -84,9 +86,14 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
           table: `${database}.${table}`,
           values: rows,
           format: 'JSONEachRow',
-          clickhouse_settings: token
-            ? { insert_deduplication_token: token, deduplicate_blocks_in_dependent_materialized_views: 1 }
-            : {},
+          clickhouse_settings: {
+            // A misspelt column is an error, not a value that quietly goes missing.
+            input_format_skip_unknown_fields: 0,
+            ...(token && {
+              insert_deduplication_token: token,
+              deduplicate_blocks_in_dependent_materialized_views: 1,
+            }),
+          },
         });
       }),
     ping: async () => {

@@ -11,8 +11,8 @@ import type { Store } from './client.ts';
  * one node and a cluster share them.
  *
  * Two processes may start together. Creating a table is atomic in ClickHouse, so `migrations_lock` is the
- * mutex. A holder that died is overtaken after `LOCK_STALE_S`; that is safe even if it was only slow, because
- * every statement is written to be repeatable (`IF NOT EXISTS`).
+ * mutex. Its holder touches it before each statement; one that has not for `LOCK_STALE_S` died and is overtaken.
+ * That is safe even if it was only slow, because every statement is written to be repeatable (`IF NOT EXISTS`).
  */
 export interface Migration {
   id: number;
@@ -22,7 +22,7 @@ export interface Migration {
 }
 
 const DIRECTORY = join(import.meta.dirname, 'migrations');
-const LOCK_STALE_S = 30;
+const LOCK_STALE_S = 5;
 const LOCK_POLL_MS = 50;
 
 /** The migrations of this version of the program, in order. */
@@ -65,22 +65,25 @@ export async function migrate(store: Store, clock: Clock, directory?: string): P
   const migrations = readMigrations(db, directory);
   await store.command(`CREATE DATABASE IF NOT EXISTS ${db} ENGINE = Atomic`);
   await store.command(`CREATE TABLE IF NOT EXISTS ${db}.migrations
-    (id UInt32, name String, checksum String, applied_at DateTime64(3)) ENGINE = MergeTree ORDER BY id`);
+    (id UInt32, name String, checksum String, applied_at DateTime64(3)) ENGINE = MergeTree ORDER BY id
+    SETTINGS non_replicated_deduplication_window = 1000`);
   if (pending(migrations, await applied(store)).length === 0) return [];
 
   await lock(store, clock);
   try {
     const todo = pending(migrations, await applied(store));
-    for (const migration of todo) {
-      for (const sql of migration.statements) await store.command(sql);
-      const { id, name, checksum } = migration;
-      await store.insert('migrations', [
-        { id, name, checksum, applied_at: new Date(clock.now()).toISOString() },
-      ]);
+    for (const { id, name, checksum, statements } of todo) {
+      for (const sql of statements) {
+        await store.command(`INSERT INTO ${db}.migrations_lock SELECT now()`);
+        await store.command(sql);
+      }
+      const row = { id, name, checksum, applied_at: new Date(clock.now()).toISOString() };
+      await store.insert('migrations', [row], `migration-${id}`);
     }
     return todo.map((m) => m.name);
   } finally {
-    await store.command(`DROP TABLE IF EXISTS ${db}.migrations_lock SYNC`);
+    // Should even this fail, the lock goes stale by itself; the error worth telling is the one above.
+    await unlock(store).catch(() => undefined);
   }
 }
 
@@ -112,17 +115,31 @@ async function lock(store: Store, clock: Clock): Promise<void> {
   const db = store.database;
   for (;;) {
     try {
-      await store.command(`CREATE TABLE ${db}.migrations_lock (x UInt8) ENGINE = MergeTree ORDER BY x`);
+      await store.command(`CREATE TABLE ${db}.migrations_lock (at DateTime) ENGINE = Memory`);
       return;
     } catch (error) {
       if (!(error instanceof LoopscopeError && /\bTABLE_ALREADY_EXISTS\b/.test(error.message))) throw error;
     }
-    const [age] = await store.query<{ age: number }>(
-      `SELECT dateDiff('second', metadata_modification_time, now()) AS age FROM system.tables
-       WHERE database = {db:String} AND name = 'migrations_lock'`,
-      { db },
+    if ((await lockAge(store)) > LOCK_STALE_S) await unlock(store);
+    else await clock.sleep(LOCK_POLL_MS);
+  }
+}
+
+const unlock = (store: Store) => store.command(`DROP TABLE IF EXISTS ${store.database}.migrations_lock SYNC`);
+
+/** Seconds since the lock was made or last touched; -1 when there is none any more. */
+async function lockAge(store: Store): Promise<number> {
+  try {
+    const [touched] = await store.query<{ age: number }>(
+      `SELECT dateDiff('second', greatest(
+         (SELECT max(at) FROM ${store.database}.migrations_lock),
+         (SELECT max(metadata_modification_time) FROM system.tables
+          WHERE database = {db:String} AND name = 'migrations_lock')), now()) AS age`,
+      { db: store.database },
     );
-    if (age && age.age > LOCK_STALE_S) return;
-    await clock.sleep(LOCK_POLL_MS);
+    return touched?.age ?? -1;
+  } catch (error) {
+    if (error instanceof LoopscopeError && /\bUNKNOWN_TABLE\b/.test(error.message)) return -1;
+    throw error;
   }
 }

@@ -81,19 +81,19 @@ export async function spawnServer(
       const store = openStore({ url, requestTimeoutMs: STOP_GRACE_MS });
       const asked = store
         .command(`KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC`, { mark })
-        .catch(() => kill()); // not even that: it hangs
+        .catch(() => kill()) // not even that: it hangs
+        .finally(() => store.close());
       await Promise.race([exited, clock.sleep(STOP_GRACE_MS, enough.signal).catch(() => undefined)]);
       enough.abort();
       if (!gone) await kill();
       await asked;
-      await store.close();
     },
   };
 }
 
 function launch(library: string, files: ServerFiles, mark: string): ChildProcess {
   const query = `SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP;
-    SELECT sum(sleepEachRow(3)) FROM system.numbers SETTINGS log_comment = '${mark}', max_block_size = 1,
+    SELECT sum(sleepEachRow(0.2)) FROM system.numbers SETTINGS log_comment = '${mark}', max_block_size = 1,
     max_threads = 1, max_execution_time = 0, function_sleep_max_microseconds_per_block = 0`;
   const entry = join(import.meta.dirname, `serve${extname(import.meta.filename)}`);
   return spawn(process.execPath, [entry, library, files.data, files.config, query], {
