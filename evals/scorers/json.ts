@@ -1,0 +1,40 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Scorer } from './scorer.ts';
+
+/** A field of an answer in JSON, bare or in a fence. Right when it equals what was expected; no JSON is wrong. */
+export function json({ json: path }: { json: string }): Scorer {
+  const fields = path.split('.').slice(1);
+  return (output, expected) => {
+    const found = at(parseAnswer(output), fields);
+    if (found === undefined) return 0;
+    // Golden data keeps text as text and everything else as JSON, so `5` may be either.
+    return found === expected || isDeepStrictEqual(found, parse(expected)) ? 1 : 0;
+  };
+}
+
+const FENCE = /```(?:json)?[^\S\n]*\n([\s\S]*?)```/i;
+
+function parseAnswer(output: string): unknown {
+  const bare = parse(output);
+  if (bare !== undefined) return bare;
+  const fenced = FENCE.exec(output)?.[1];
+  return fenced === undefined ? undefined : parse(fenced);
+}
+
+/** `undefined` where the text is no JSON. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function at(value: unknown, fields: readonly string[]): unknown {
+  let here = value;
+  for (const field of fields) {
+    if (typeof here !== 'object' || here === null || !Object.hasOwn(here, field)) return undefined;
+    here = (here as Record<string, unknown>)[field];
+  }
+  return here;
+}
