@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import { ROLES, type Role, startSystem } from '../system.ts';
+import type { CliContext } from './context.ts';
+import { removeEndpoints, writeEndpoints } from './endpoints.ts';
+import { untilInterrupted } from './interrupt.ts';
+
+const SINGLE_ROLES: readonly (readonly [Role, string])[] = [
+  ['gateway', 'run a gateway: what loops call instead of their provider'],
+  ['collector', 'run a collector: takes OpenTelemetry spans (OTLP/HTTP) and stores them'],
+  ['evals', 'run the evaluator: scores runs on schedule, watches the scores, sends alerts'],
+  ['clickhouse', 'run the embedded ClickHouse alone'],
+];
+
+/** `up` and the commands that run one role of it. */
+export function add(program: Command, context: CliContext): void {
+  program
+    .command('up')
+    .description('run everything: embedded ClickHouse, collector, gateway and evals')
+    .addHelpText(
+      'after',
+      '\nExample:\n  loopscope up\n\nPrints `ready gateway=URL collector=URL clickhouse=URL` when all of it answers. Ctrl-C ends it.',
+    )
+    .action(() => serve(context, ROLES));
+  for (const [role, description] of SINGLE_ROLES)
+    program
+      .command(role)
+      .description(description)
+      .addHelpText(
+        'after',
+        `\nExample:\n  loopscope ${role}\n\nPrints \`ready ${role}=URL\` when it answers.`,
+      )
+      .action(() => serve(context, [role]));
+}
+
+async function serve(context: CliContext, roles: readonly Role[]): Promise<void> {
+  const config = context.config();
+  const interrupted = untilInterrupted();
+  const system = await startSystem({ config, roles, clock: context.clock, log: context.log() });
+  const all = roles === ROLES;
+  try {
+    const { gateway, collector, clickhouse, evals } = system.endpoints;
+    if (all) writeEndpoints(config.data_dir, { pid: process.pid, gateway, collector, clickhouse, evals });
+    const shown = all ? { gateway, collector, clickhouse } : { [roles[0]!]: system.endpoints[roles[0]!] };
+    const urls = Object.entries(shown).map(([role, url]) => `${role}=${url}`);
+    context.out.line(`ready ${urls.join(' ')}`);
+    await Promise.race([interrupted, system.failed]);
+  } finally {
+    if (all) removeEndpoints(config.data_dir, process.pid);
+    await system.close();
+  }
+}

@@ -1,0 +1,120 @@
+import { mkdirSync } from 'node:fs';
+import type { Logger } from 'pino';
+import { startCollector } from '../collector/collector.ts';
+import { startEvals } from '../evals/evals.ts';
+import type { Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import { LoopscopeError } from './errors.ts';
+import { startGateway } from './gateway/server.ts';
+import { openKeyRing } from './registry/keys.ts';
+import { recordVersions } from './registry/versions.ts';
+import { watchRegistry } from './registry/watch.ts';
+import { openStore, type Store } from './store/client.ts';
+import { startEmbedded } from './store/embedded.ts';
+import { migrate } from './store/migrate.ts';
+
+/**
+ * The composition root: which parts run in this process and in which order they start and stop. The store comes
+ * first and goes last; the gateway goes before the collector, so that its last spans are taken.
+ */
+export type Role = 'clickhouse' | 'collector' | 'gateway' | 'evals';
+export const ROLES: readonly Role[] = ['clickhouse', 'collector', 'gateway', 'evals'];
+
+export type Endpoints = Partial<Record<Role, string>>;
+
+export interface System {
+  endpoints: Endpoints;
+  /** Resolves when every run that can be scored now is scored, looked at and told about. */
+  evalsIdle(): Promise<void>;
+  /** Rejects if a part fails for good while running. */
+  failed: Promise<never>;
+  close(): Promise<void>;
+}
+
+const GAVE_UP = 'The embedded ClickHouse keeps dying and was not started again; the log says how it ended.';
+
+export interface SystemOptions {
+  config: Config;
+  roles: readonly Role[];
+  clock: Clock;
+  log: Logger;
+}
+
+/** Starts `roles` in this process. On failure what had started is stopped again before the error is thrown. */
+export async function startSystem({ config, roles, clock, log }: SystemOptions): Promise<System> {
+  const runs = new Set(roles);
+  const closers: (() => Promise<void> | void)[] = [];
+  const endpoints: Endpoints = {};
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => {}); // whoever waits on it hears of it; nobody has to
+  let evalsIdle = async () => {};
+
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    const store = await startStore();
+    if (runs.has('collector')) {
+      const collector = await startCollector({ config, store, clock, log: log.child({ role: 'collector' }) });
+      closers.push(() => collector.close());
+      endpoints.collector = collector.url;
+    }
+    if (runs.has('gateway')) await startGatewayRole(store);
+    if (runs.has('evals')) {
+      const evals = await startEvals({ config, store, clock, log: log.child({ role: 'evals' }) });
+      closers.push(() => evals.close());
+      endpoints.evals = evals.url;
+      evalsIdle = () => evals.idle();
+    }
+    return { endpoints, evalsIdle, failed: failure.promise, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function startStore(): Promise<Store> {
+    let url = config.clickhouse.url ?? `http://127.0.0.1:${config.clickhouse.http_port}`;
+    if (runs.has('clickhouse') && !config.clickhouse.url) {
+      mkdirSync(config.data_dir, { recursive: true });
+      const embedded = await startEmbedded({
+        dataDir: config.data_dir,
+        httpPort: config.clickhouse.http_port,
+        nativePort: config.clickhouse.native_port,
+        memoryBytesMax: config.clickhouse.memory_bytes_max,
+        clock,
+        log: log.child({ role: 'clickhouse' }),
+      });
+      closers.push(() => embedded.close());
+      embedded.exited.then(() => failure.reject(new LoopscopeError('store_unavailable', GAVE_UP)));
+      url = embedded.url;
+    }
+    endpoints.clickhouse = url;
+    const store = openStore({ url });
+    closers.push(() => store.close());
+    const applied = await migrate(store, clock);
+    if (applied.length > 0) log.info({ applied }, 'schema brought up to date');
+    return store;
+  }
+
+  async function startGatewayRole(store: Store): Promise<void> {
+    const registry = watchRegistry(config.directory, {
+      log,
+      onChange: (loops) => recordVersions(store, loops, clock),
+    });
+    closers.push(() => registry.close());
+    await recordVersions(store, registry.current(), clock);
+    const keys = await openKeyRing(store, clock);
+    closers.push(() => keys.close());
+    const collectorUrl =
+      endpoints.collector ?? config.collector.url ?? `http://127.0.0.1:${config.collector.port}`;
+    const gateway = await startGateway({
+      config: { ...config, collector: { ...config.collector, url: collectorUrl } },
+      registry: () => registry.current(),
+      keys,
+      clock,
+      log: log.child({ role: 'gateway' }),
+    });
+    closers.push(() => gateway.close());
+    endpoints.gateway = gateway.url;
+  }
+}
