@@ -6,7 +6,17 @@ export const LIMITS = {
   gatewayBodyBytesMax: 32 * 1024 * 1024,
   /** How much of an answer the gateway reads for usage and content; the rest still passes through. */
   tapBytesMax: 8 * 1024 * 1024,
+  /**
+   * Objects a request may decode into, as a share of memory: a span counts 20, an event or link 10, an attribute or
+   * list element 1. A body of a few bytes an object would otherwise decode into a thousand times its size.
+   */
+  otlpObjectsMax: 4_000_000,
+  /** Bodies a collector holds at once, counted from the first byte read to the answer. */
+  collectorPendingBytesMax: 128 * 1024 * 1024,
   attributesPerSpanMax: 1024,
+  eventsPerSpanMax: 1024,
+  linksPerSpanMax: 1024,
+  spanNameBytesMax: 4096,
   attributeValueBytesMax: 8 * 1024 * 1024,
   /** Names of loops, runs and agents. */
   nameLengthMax: 200,

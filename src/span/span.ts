@@ -1,6 +1,9 @@
 /** Attributes as they are stored: every value a string (lists and maps as JSON). Null prototype: names come from strangers. */
 export type Attributes = Record<string, string>;
 
+/** Attributes to fill in: no prototype, so that `__proto__` and `constructor` are names like any other. */
+export const emptyAttributes = (): Attributes => Object.create(null);
+
 export type SpanKind = 'Unspecified' | 'Internal' | 'Server' | 'Client' | 'Producer' | 'Consumer';
 export type StatusCode = 'Unset' | 'Ok' | 'Error';
 

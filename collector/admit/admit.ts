@@ -1,0 +1,101 @@
+import { A } from '../../src/span/attributes.ts';
+import type { Message } from '../../src/span/batch.ts';
+import { LIMITS } from '../../src/span/limits.ts';
+import type { Attributes, Span } from '../../src/span/span.ts';
+import { type Capture, moveContent } from './content.ts';
+import { cutText, keepFirst } from './cut.ts';
+
+/** Why a span was not taken. */
+export const REJECTIONS = {
+  trace_id: 'its trace id is not 16 bytes, or all zero',
+  span_id: 'its span id is not 8 bytes, or all zero',
+  parent_span_id: 'its parent span id is not 8 bytes',
+  time: 'its times are past the year 2262',
+  name_too_long: `its loop, run or agent name is longer than ${LIMITS.nameLengthMax} characters`,
+} as const;
+export type Rejection = keyof typeof REJECTIONS;
+
+/** What was cut off spans that were taken. */
+export type Cut = 'attributes' | 'events' | 'links' | 'value' | 'name';
+
+export interface Admitted {
+  spans: Span[];
+  messages: Message[];
+  rejected: Partial<Record<Rejection, number>>;
+  cut: Partial<Record<Cut, number>>;
+}
+
+/**
+ * Decides which spans are kept and brings them within `LIMITS`; what a span says in prompts and answers goes out into
+ * messages, and their hashes in its place. Changes the spans it is given.
+ */
+export function admit(spans: readonly Span[], capture: (loop: string) => Capture): Admitted {
+  const admitted: Admitted = { spans: [], messages: [], rejected: {}, cut: {} };
+  for (const span of spans) {
+    const rejection = rejectionOf(span);
+    if (rejection) {
+      admitted.rejected[rejection] = (admitted.rejected[rejection] ?? 0) + 1;
+      continue;
+    }
+    if (ZEROS.test(span.parentSpanId)) span.parentSpanId = '';
+    moveContent(span.attributes, capture(span.attributes[A.loop] ?? ''), admitted.messages);
+    bound(span, (what) => {
+      admitted.cut[what] = (admitted.cut[what] ?? 0) + 1;
+    });
+    admitted.spans.push(span);
+  }
+  return admitted;
+}
+
+const TRACE_ID = /^[0-9a-f]{32}$/;
+const SPAN_ID = /^[0-9a-f]{16}$/;
+const ZEROS = /^0+$/;
+/** The last nanosecond of ClickHouse's DateTime64(9). */
+const TIME_MAX_NS = 2n ** 63n - 1n;
+const NAMES = [A.loop, A.runId, A.agentName];
+
+function rejectionOf({
+  traceId,
+  spanId,
+  parentSpanId,
+  startNs,
+  endNs,
+  attributes,
+}: Span): Rejection | undefined {
+  if (!TRACE_ID.test(traceId) || ZEROS.test(traceId)) return 'trace_id';
+  if (!SPAN_ID.test(spanId) || ZEROS.test(spanId)) return 'span_id';
+  if (parentSpanId !== '' && !SPAN_ID.test(parentSpanId)) return 'parent_span_id';
+  if (startNs > TIME_MAX_NS || endNs > TIME_MAX_NS) return 'time';
+  // Cut, two names could become one; so a span that cannot say whose it is is not kept.
+  if (NAMES.some((name) => (attributes[name]?.length ?? 0) > LIMITS.nameLengthMax)) return 'name_too_long';
+  return undefined;
+}
+
+function bound(span: Span, onCut: (what: Cut) => void): void {
+  const name = cutText(span.name, LIMITS.spanNameBytesMax);
+  if (name !== span.name) onCut('name');
+  span.name = name;
+  if (span.events.length > LIMITS.eventsPerSpanMax) {
+    span.events.length = LIMITS.eventsPerSpanMax;
+    onCut('events');
+  }
+  if (span.links.length > LIMITS.linksPerSpanMax) {
+    span.links.length = LIMITS.linksPerSpanMax;
+    onCut('links');
+  }
+  const all: Attributes[] = [span.attributes, span.resource];
+  for (const event of span.events) all.push(event.attributes);
+  for (const link of span.links) all.push(link.attributes);
+  for (const attributes of all) {
+    if (keepFirst(attributes, LIMITS.attributesPerSpanMax)) onCut('attributes');
+    for (const key in attributes) {
+      const value = attributes[key]!;
+      if (value.length * 3 <= LIMITS.attributeValueBytesMax) continue;
+      const text = cutText(value, LIMITS.attributeValueBytesMax);
+      if (text !== value) onCut('value');
+      attributes[key] = text;
+    }
+  }
+  // A time past the end of an event's own type would fail the insert it is part of.
+  for (const event of span.events) if (event.timeNs > TIME_MAX_NS) event.timeNs = TIME_MAX_NS;
+}

@@ -1,0 +1,41 @@
+/** An element of a JSON array: its own text, without the white space around it, and its value. */
+export interface JsonElement {
+  text: string;
+  value: unknown;
+}
+
+/**
+ * Takes a JSON array apart into its elements' own texts, so that what is kept is what was sent (a number of twenty
+ * digits stays one). `undefined` when `text` is not a JSON array.
+ */
+export function splitJsonArray(text: string): JsonElement[] | undefined {
+  let values: unknown;
+  try {
+    values = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(values)) return undefined;
+  const elements: JsonElement[] = [];
+  const open = text.indexOf('[');
+  let start = open + 1;
+  let depth = 0;
+  // The text is known to be valid, so counting brackets outside strings finds every element's end.
+  for (let i = open; elements.length < values.length; i++) {
+    const c = text[i];
+    if (c === '"') i = endOfString(text, i);
+    else if (c === '[' || c === '{') depth++;
+    else if (c === ']' || c === '}') depth--;
+    if (depth === 0 || (depth === 1 && c === ',')) {
+      elements.push({ text: text.slice(start, i).trim(), value: values[elements.length] });
+      start = i + 1;
+    }
+  }
+  return elements;
+}
+
+function endOfString(text: string, quote: number): number {
+  let i = quote + 1;
+  while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
+  return i;
+}

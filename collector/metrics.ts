@@ -1,0 +1,80 @@
+/** The collector's own figures, for Prometheus. */
+const SECONDS_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export class CollectorMetrics {
+  private readonly counters = new Map<string, number>();
+  private readonly buckets = new Array<number>(SECONDS_BUCKETS.length).fill(0);
+  private insertSeconds = 0;
+  private inserts = 0;
+
+  constructor() {
+    // A rate needs a first value, so what is waited for is there from the start.
+    for (const name of ['received_spans_total', 'stored_spans_total']) this.count(name, 0);
+  }
+
+  request(status: number): void {
+    this.count('requests_total', 1, `status="${status}"`);
+  }
+
+  received(spans: number): void {
+    this.count('received_spans_total', spans);
+  }
+
+  /** `repeated` of them were there already and were not stored again. */
+  stored(spans: number, repeated: number): void {
+    this.count('stored_spans_total', spans - repeated);
+    this.count('repeated_spans_total', repeated);
+  }
+
+  /** Spans that were not taken for a reason of their own. */
+  rejected(reason: string, spans: number): void {
+    this.count('rejected_spans_total', spans, `reason="${reason}"`);
+  }
+
+  /** Spans whose request was refused; their sender has them still. */
+  refused(reason: string, spans: number): void {
+    this.count('refused_spans_total', spans, `reason="${reason}"`);
+  }
+
+  cut(what: string, times: number): void {
+    this.count('cut_total', times, `what="${what}"`);
+  }
+
+  inserted(table: string, rows: number, seconds: number): void {
+    this.count('inserted_rows_total', rows, `table="${table}"`);
+    this.inserts++;
+    this.insertSeconds += seconds;
+    const bucket = SECONDS_BUCKETS.findIndex((limit) => seconds <= limit);
+    if (bucket >= 0) this.buckets[bucket]!++;
+  }
+
+  /** Prometheus' text format. */
+  text(pendingBytes: number): string {
+    const lines: string[] = [];
+    let typed = '';
+    for (const [series, value] of [...this.counters].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const name = series.split('{', 1)[0]!;
+      if (name !== typed) lines.push(`# TYPE ${name} counter`);
+      typed = name;
+      lines.push(`${series} ${value}`);
+    }
+    const insert = `${PREFIX}insert_seconds`;
+    lines.push(`# TYPE ${insert} histogram`);
+    let below = 0;
+    SECONDS_BUCKETS.forEach((limit, i) => {
+      below += this.buckets[i]!;
+      lines.push(`${insert}_bucket{le="${limit}"} ${below}`);
+    });
+    lines.push(`${insert}_bucket{le="+Inf"} ${this.inserts}`);
+    lines.push(`${insert}_sum ${this.insertSeconds}`, `${insert}_count ${this.inserts}`);
+    lines.push(`# TYPE ${PREFIX}pending_bytes gauge`, `${PREFIX}pending_bytes ${pendingBytes}`);
+    return `${lines.join('\n')}\n`;
+  }
+
+  private count(name: string, by: number, label = ''): void {
+    const series = `${PREFIX}${name}${label && `{${label}}`}`;
+    this.counters.set(series, (this.counters.get(series) ?? 0) + by);
+  }
+}
+
+const PREFIX = 'loopscope_collector_';

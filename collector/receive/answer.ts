@@ -1,0 +1,73 @@
+import type { OtlpEncoding } from '../../src/span/batch.ts';
+
+/** What an export request is told. */
+export type Answer =
+  /** All spans but `rejectedSpans` are stored; `message` says why those are not, or is a remark on all. */
+  | { kind: 'stored'; rejectedSpans: number; message: string }
+  /** None is: the sender may come again after `retryAfterS`, or not at all without one. */
+  | { kind: 'refused'; status: number; message: string; retryAfterS?: number };
+
+export interface HttpAnswer {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+const CONTENT_TYPE = { protobuf: 'application/x-protobuf', json: 'application/json' } as const;
+
+/** google.rpc.Code by HTTP status. */
+const RPC_CODE: Record<number, number> = {
+  400: 3, // INVALID_ARGUMENT
+  404: 12, // UNIMPLEMENTED
+  413: 8, // RESOURCE_EXHAUSTED
+  415: 3,
+  503: 14, // UNAVAILABLE
+};
+const RPC_INTERNAL = 13;
+
+/** `ExportTraceServiceResponse` or `google.rpc.Status`, in the request's own encoding. */
+export function encodeAnswer(answer: Answer, encoding: OtlpEncoding): HttpAnswer {
+  const headers: Record<string, string> = { 'content-type': CONTENT_TYPE[encoding] };
+  if (answer.kind === 'refused') {
+    const { status, message, retryAfterS } = answer;
+    if (retryAfterS !== undefined) headers['retry-after'] = String(retryAfterS);
+    const code = RPC_CODE[status] ?? RPC_INTERNAL;
+    const body = encoding === 'json' ? json({ code, message }) : protobuf(code, message);
+    return { status, headers, body };
+  }
+  const { rejectedSpans, message } = answer;
+  const full = rejectedSpans === 0 && message === '';
+  if (encoding === 'json') {
+    const body = full
+      ? {}
+      : { partialSuccess: { rejectedSpans: String(rejectedSpans), errorMessage: message } };
+    return { status: 200, headers, body: json(body) };
+  }
+  const partialSuccess = protobuf(rejectedSpans, message);
+  const body = full
+    ? Buffer.alloc(0)
+    : Buffer.concat([Buffer.from([0x0a]), varint(partialSuccess.length), partialSuccess]);
+  return { status: 200, headers, body };
+}
+
+const json = (value: object) => Buffer.from(JSON.stringify(value));
+
+/** Both messages begin alike: field 1 an integer, field 2 a string. */
+function protobuf(first: number, second: string): Buffer {
+  const parts: Buffer[] = [];
+  if (first !== 0) parts.push(Buffer.from([0x08]), varint(first));
+  const text = Buffer.from(second);
+  if (text.length > 0) parts.push(Buffer.from([0x12]), varint(text.length), text);
+  return Buffer.concat(parts);
+}
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  while (rest >= 0x80) {
+    bytes.push((rest % 0x80) | 0x80);
+    rest = Math.floor(rest / 0x80);
+  }
+  bytes.push(rest);
+  return Buffer.from(bytes);
+}
