@@ -1,0 +1,30 @@
+import { InvalidArgumentError } from 'commander';
+import { LoopscopeError } from '../errors.ts';
+import type { CliContext } from './context.ts';
+
+/** Reads an option that takes a positive whole number. */
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError('Expected a positive whole number.');
+  return value;
+}
+
+/** Reads an option that takes a positive number. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0 || text.trim() === '')
+    throw new InvalidArgumentError('Expected a positive number.');
+  return value;
+}
+
+/** Refuses a loop that is neither registered nor among those that ever called, so that a typo is not "no data". */
+export function requireKnownLoop(context: CliContext, loop: string, seen: Iterable<string>): void {
+  const known = new Set([...context.registry().loops.keys(), ...seen]);
+  if (known.has(loop)) return;
+  const names = known.size > 0 ? `Known loops: ${[...known].sort().join(', ')}.` : 'No loop has called yet.';
+  throw new LoopscopeError(
+    'not_found',
+    `There is no loop "${loop}": it is not in loops/ and has made no run. ${names}`,
+  );
+}

@@ -1,0 +1,60 @@
+import { Cron } from 'croner';
+import type { Standing } from '../../evals/detect/watch.ts';
+
+/** What a loop is, in one word, worst first: the order in which `status` lists them. */
+export const LOOP_STATES = [
+  'silently_failing',
+  'failing',
+  'suspect',
+  'idle',
+  'unmeasured',
+  'healthy',
+] as const;
+export type LoopState = (typeof LOOP_STATES)[number];
+
+/** What the word hangs on. Times are milliseconds since the epoch. */
+export interface LoopFacts {
+  now: number;
+  /** Cron pattern of a registered loop. */
+  schedule: string | undefined;
+  /** `null` where it never ran. */
+  lastRunAt: number | null;
+  /** Verdicts among its last runs, and those that passed. */
+  recent: { verdicts: number; passes: number };
+  /** An alert that is firing, and the share of verdicts since its change that passed; `null` without verdicts. */
+  alert: { kind: string; passRateSince: number | null } | undefined;
+  detector: Pick<Standing, 'phase' | 'eValue' | 'threshold'>;
+}
+
+/** From this share of passing verdicts on, a loop counts as passing its own checker. */
+const PASSING = 0.5;
+/** Fewer verdicts than this say nothing. */
+const VERDICTS_MIN = 5;
+/** Share of the evidence an alarm needs from which a loop is worth a look. */
+const SUSPECT_SHARE = 0.01;
+/** Without a schedule, nobody knows when a run is missing: so long it may be quiet. */
+const QUIET_MS_MAX = 7 * 86_400_000;
+
+/**
+ * The state of a loop. A loop that misses its schedule is idle whether it is measured or not; one without a
+ * schedule has to be measured before its silence says anything.
+ */
+export function loopState(facts: LoopFacts): LoopState {
+  const { alert, recent, detector, lastRunAt, now, schedule } = facts;
+  const passing = alert?.passRateSince !== null && alert !== undefined && alert.passRateSince >= PASSING;
+  if (alert?.kind === 'golden_drop' && passing) return 'silently_failing';
+  if (alert && !passing) return 'failing';
+  if (recent.verdicts >= VERDICTS_MIN && recent.passes / recent.verdicts < PASSING) return 'failing';
+  if (alert || (detector.phase === 'watching' && detector.eValue >= SUSPECT_SHARE * detector.threshold))
+    return 'suspect';
+  if (lastRunAt === null || (schedule !== undefined && missedTwo(schedule, lastRunAt, now))) return 'idle';
+  if (detector.phase === 'learning') return 'unmeasured';
+  if (schedule === undefined && now - lastRunAt > QUIET_MS_MAX) return 'idle';
+  return 'healthy';
+}
+
+/** Whether a loop has let its two latest times pass. Schedules are in UTC. */
+function missedTwo(schedule: string, lastRunAt: number, now: number): boolean {
+  const [, beforeLast] = new Cron(schedule, { paused: true, timezone: 'UTC' }).previousRuns(2, new Date(now));
+  return beforeLast !== undefined && lastRunAt < beforeLast.getTime();
+}
