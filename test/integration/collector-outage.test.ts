@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { after, before, beforeEach, test } from 'node:test';
+import pino from 'pino';
+import { type Collector, startCollector } from '../../collector/collector.ts';
+import { systemClock } from '../../src/clock.ts';
+import { A } from '../../src/span/attributes.ts';
+import { recordSpanId, runTraceId } from '../../src/span/ids.ts';
+import { openStore, type Store } from '../../src/store/client.ts';
+import { startTestStore } from '../support/store.ts';
+
+/**
+ * The collector against a real ClickHouse behind a line that can be cut: `down` refuses connections, `mute` lets
+ * requests through and cuts the connection where the answer should come.
+ */
+let clickhouse: Awaited<ReturnType<typeof startTestStore>>;
+let line: Awaited<ReturnType<typeof startLine>>;
+let store: Store;
+let collector: Collector;
+
+before(async () => {
+  clickhouse = await startTestStore();
+  line = await startLine(Number(new URL(clickhouse.url).port));
+  store = openStore({ url: line.url, requestTimeoutMs: 5_000 });
+  collector = await startCollector({
+    config: { collector: { host: '127.0.0.1', port: 0 } },
+    store,
+    clock: systemClock(),
+    log: pino({ level: 'silent' }),
+  });
+});
+beforeEach(() => line.set('up'));
+after(async () => {
+  await collector?.close();
+  await store?.close();
+  await line?.close();
+  await clickhouse?.close();
+});
+
+test('with ClickHouse away nothing is acknowledged, and all goes on when it is back', async () => {
+  line.set('down');
+  const refused = await send('away', 1);
+  assert.equal(refused.status, 503);
+  assert.equal(refused.headers.get('retry-after'), '1');
+  const { code, message } = (await refused.json()) as { code: number; message: string };
+  assert.equal(code, 14);
+  assert.match(message, /does not answer/);
+  assert.equal((await fetch(`${collector.url}/readyz`)).status, 503);
+  assert.equal((await fetch(`${collector.url}/healthz`)).status, 200);
+
+  line.set('up');
+  assert.equal((await send('away', 1)).status, 200);
+  assert.equal((await fetch(`${collector.url}/readyz`)).status, 200);
+  assert.deepEqual(await counts('away'), { spans: 1, ids: 1 });
+});
+
+test('an insert whose answer is lost is stored once, in the table and in the runs made from it', async () => {
+  line.set('mute-once');
+  assert.equal((await send('muted', 1)).status, 200);
+  assert.ok(line.muted() > 0, 'an answer was lost');
+  assert.deepEqual(await counts('muted'), { spans: 1, ids: 1 });
+  const [run] = await clickhouse.store.query<{ calls: number }>(
+    "SELECT calls FROM loopscope.runs WHERE loop = 'muted'",
+  );
+  assert.deepEqual(run, { calls: 1 });
+});
+
+test('spans stored though every answer was lost are not doubled when their sender comes again', async () => {
+  line.set('mute');
+  assert.equal((await send('doubtful', 1)).status, 503);
+  line.set('up');
+  assert.equal((await counts('doubtful')).spans, 1, 'it was stored, unknown to the collector');
+  assert.equal((await send('doubtful', 1)).status, 200);
+  assert.deepEqual(await counts('doubtful'), { spans: 1, ids: 1 });
+});
+
+test('through a line that fails now and then, what was acknowledged is there, once', async () => {
+  const modes = ['down', 'up', 'mute', 'up', 'mute-once', 'up'] as const;
+  let turn = 0;
+  const flap = setInterval(() => line.set(modes[turn++ % modes.length]!), 150);
+  const sender = async (worker: number) => {
+    for (let i = 0; i < 15; i++) {
+      const status = (await send('flapping', worker * 100 + i)).status;
+      assert.ok(status === 200 || status === 503, String(status));
+      if (status === 503) i--;
+    }
+  };
+  await Promise.all([1, 2, 3, 4].map(sender)).finally(() => clearInterval(flap));
+  line.set('up');
+  assert.deepEqual(await counts('flapping'), { spans: 60, ids: 60 });
+});
+
+test('a missing table is an outage, not the fault of the data', async () => {
+  await clickhouse.store.command('RENAME TABLE loopscope.otel_traces TO loopscope.elsewhere');
+  assert.equal((await send('unmigrated', 1)).status, 503);
+  await clickhouse.store.command('RENAME TABLE loopscope.elsewhere TO loopscope.otel_traces');
+  assert.equal((await send('unmigrated', 1)).status, 200);
+});
+
+function send(loop: string, n: number): Promise<Response> {
+  const traceId = runTraceId(loop, 'r');
+  const attributes = { [A.loop]: loop, [A.runId]: 'r', [A.record]: 'call' };
+  const span = {
+    traceId,
+    spanId: recordSpanId(traceId, String(n)),
+    name: 'chat',
+    startTimeUnixNano: String(1_700_000_000_000_000_000n + BigInt(n)),
+    endTimeUnixNano: '1700000001000000000',
+    attributes: Object.entries(attributes).map(([key, stringValue]) => ({ key, value: { stringValue } })),
+  };
+  return fetch(`${collector.url}/v1/traces`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ resourceSpans: [{ scopeSpans: [{ spans: [span] }] }] }),
+  });
+}
+
+async function counts(loop: string): Promise<{ spans: number; ids: number }> {
+  const [row] = await clickhouse.store.query<{ spans: number; ids: number }>(
+    'SELECT count() AS spans, uniqExact(SpanId) AS ids FROM loopscope.otel_traces WHERE Loop = {loop:String}',
+    { loop },
+  );
+  return row!;
+}
+
+type Mode = 'up' | 'down' | 'mute' | 'mute-once';
+
+async function startLine(port: number) {
+  let mode: Mode = 'up';
+  let muted = 0;
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    sockets.add(client);
+    client.on('close', () => sockets.delete(client)).on('error', () => {});
+    if (mode === 'down') return client.destroy();
+    const upstream = connect(port, '127.0.0.1');
+    client.pipe(upstream);
+    upstream.on('error', () => client.destroy()).on('close', () => client.destroy());
+    upstream.on('data', (chunk) => {
+      if (mode === 'up') return client.write(chunk);
+      muted++;
+      if (mode === 'mute-once') mode = 'up';
+      return client.destroy();
+    });
+    client.on('close', () => upstream.destroy());
+    return undefined;
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    set: (next: Mode) => {
+      mode = next;
+      if (next === 'down') for (const socket of sockets) socket.destroy();
+    },
+    muted: () => muted,
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
