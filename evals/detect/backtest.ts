@@ -1,0 +1,86 @@
+import { normalizeText } from '../../src/records/normalize.ts';
+import type { RunRecord } from '../../src/records/record.ts';
+import type { Alarm, Observation } from './observation.ts';
+import { watch } from './watch.ts';
+
+/** Scores an answer against the expected one, in [0,1]; null when it cannot. */
+export type Score = (expected: string, output: string) => number | null;
+
+export interface BacktestOptions {
+  arl: number;
+  /** Only this loop. */
+  loop?: string;
+  /** How a loop's answers are scored where a record brings no score; default: equal text, ignoring case. */
+  scorerFor?: (loop: string) => Score | undefined;
+}
+
+export interface Backtest {
+  loops: { loop: string; runs: number; alarms: Alarm[] }[];
+}
+
+/** Equal but for case and white space. */
+export const sameText: Score = (expected, output) =>
+  normalizeText(expected).toLowerCase() === normalizeText(output).toLowerCase() ? 1 : 0;
+
+/**
+ * Plays run records through the detector, loop by loop in order of time: what would have been caught, when and
+ * why. Loops by name. Several records of one run (its sub-agents) count as that run.
+ */
+export async function backtest(
+  records: Iterable<RunRecord> | AsyncIterable<RunRecord>,
+  options: BacktestOptions,
+): Promise<Backtest> {
+  const byLoop = new Map<string, RunRecord[]>();
+  for await (const record of records) {
+    if (options.loop !== undefined && record.loop !== options.loop) continue;
+    const list = byLoop.get(record.loop);
+    if (list) list.push(record);
+    else byLoop.set(record.loop, [record]);
+  }
+  const loops = [...byLoop].sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    loops: loops.map(([loop, list]) => {
+      const runs = observationsOf(list, options.scorerFor?.(loop) ?? sameText);
+      return { loop, runs: runs.length, alarms: watch(runs, { arl: options.arl }).alarms };
+    }),
+  };
+}
+
+/** A loop's records as what the detector sees, in order of time; records of equal time keep their order. */
+export function observationsOf(records: readonly RunRecord[], score: Score): Observation[] {
+  // A requested name says nothing of a served model, but where no record has one it is the best there is.
+  const servedKnown = records.some((r) => r.served_model !== undefined);
+  const runs = Map.groupBy(
+    records.map((record) => ({ record, time: Date.parse(record.ts) })).sort((a, b) => a.time - b.time),
+    ({ record }) => record.run,
+  );
+  return [...runs.values()].map((parts, index): Observation => {
+    const all = parts.map((part) => part.record);
+    const first = <T>(of: (record: RunRecord) => T | null | undefined): T | undefined => {
+      for (const record of all) {
+        const value = of(record);
+        if (value !== undefined && value !== null) return value;
+      }
+      return undefined;
+    };
+    const checker = first((r) => r.checker);
+    return {
+      index,
+      runId: all[0]!.run,
+      at: all[0]!.ts,
+      score: first((r) => goldenScore(r, score)) ?? null,
+      checkerPass: checker?.pass ?? null,
+      servedModel: first((r) => (servedKnown ? r.served_model : r.model)) ?? '',
+      promptVersion: first((r) => r.prompt_version) ?? '',
+      toolsVersion: first((r) => r.tools_version) ?? '',
+      checkerVersion: checker ? `${checker.name}@${checker.version}` : '',
+    };
+  });
+}
+
+function goldenScore(record: RunRecord, score: Score): number | null {
+  const { golden, output } = record;
+  if (golden?.score !== undefined) return golden.score;
+  if (golden?.expected === undefined || output === undefined) return null;
+  return score(golden.expected, output);
+}
