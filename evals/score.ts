@@ -44,7 +44,7 @@ export interface ScoreContext {
   store: Store;
   clock: Clock;
   config: Pick<Config, 'evals'>;
-  /** Stops after the batch in hand. */
+  /** Stops at the run in hand; what is scored by then is kept. */
   signal?: AbortSignal;
   /** Told after each stored batch: how many runs are done, of how many. */
   onProgress?: (done: number, of: number) => void;
@@ -80,6 +80,8 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
   if (runs.length === 0) return tally.result();
 
   const scorer = makeScorer(suite.scorer, suite.directory);
+  const abandon = () => void scorer.close?.();
+  signal?.addEventListener('abort', abandon, { once: true });
   try {
     let done = 0;
     while (done < runs.length && !signal?.aborted) {
@@ -89,6 +91,7 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
         scorer,
         store,
         clock,
+        signal,
       });
       await insertScores(
         store,
@@ -100,6 +103,7 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
       onProgress?.(done, runs.length);
     }
   } finally {
+    signal?.removeEventListener('abort', abandon);
     await scorer.close?.();
   }
   return tally.result();
@@ -111,11 +115,12 @@ interface Scoring {
   scorer: Scorer;
   store: Store;
   clock: Clock;
+  signal: AbortSignal | undefined;
 }
 
-/** The rows of `runs`, or of the first of them when the scorer is slow; at least one. */
+/** The rows of `runs`, or of the first of them when the scorer is slow or is told to stop. */
 async function scoreBatch(runs: readonly UnscoredRun[], scoring: Scoring): Promise<ScoreRow[]> {
-  const { suite, index, store, clock } = scoring;
+  const { suite, index, store, clock, signal } = scoring;
   const contents = await contentsOf(
     store,
     runs.map((run) => run.output_hash),
@@ -125,6 +130,7 @@ async function scoreBatch(runs: readonly UnscoredRun[], scoring: Scoring): Promi
   for (const run of runs) {
     const item = goldenItem(index, run);
     const result = await scoreOne(contents.get(run.output_hash), item, scoring.scorer);
+    if (signal?.aborted) break; // cut off on purpose: no failure of the scorer
     rows.push({
       loop: suite.loop,
       suite: suite.suite,

@@ -50,7 +50,8 @@ const toChange = ({ at, started_at, change_at, cause, evidence, ...row }: Row): 
       ...row,
       started_at: new Date(started_at).toISOString(),
       change_at: new Date(change_at).toISOString(),
-      resolved_at: row.state === 'resolved' ? new Date(at).toISOString() : null,
+      resolved_at:
+        row.state === 'resolved' ? String(facts['recovered_at'] ?? new Date(at).toISOString()) : null,
       cause: JSON.parse(cause) as Alert['cause'],
       evidence: facts,
     },
