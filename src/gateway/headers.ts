@@ -1,0 +1,74 @@
+import { KEY_PREFIX } from './identity.ts';
+import type { Protocol } from './protocol.ts';
+
+/** Which headers cross the gateway. All functions take and give name, value, name, value, … as they came. */
+
+/** Meant for one connection (RFC 9110 §7.6.1), or set anew by whoever sends on. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'expect',
+]);
+const NOT_FOR_PROVIDER = new Set([...HOP_BY_HOP, 'host', 'content-length']);
+
+/** Our own headers, in both directions. */
+const OURS = /^x-loop(-|$|scope)/;
+
+/**
+ * A caller's headers as the provider gets them: without those of this connection, ours, and any virtual key.
+ * A caller that came with a virtual key only gets `apiKey` in its place; one with a key of its own keeps it.
+ */
+export function requestHeaders(
+  raw: readonly string[],
+  protocol: Protocol,
+  apiKey: string | undefined,
+): string[] {
+  const named = connectionOptions(raw);
+  const kept: string[] = [];
+  let ownKey = false;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase();
+    const value = raw[i + 1]!;
+    if (NOT_FOR_PROVIDER.has(name) || named.has(name) || OURS.test(name) || value.includes(KEY_PREFIX))
+      continue;
+    if (protocol.keyHeaders.includes(name)) ownKey = true;
+    kept.push(raw[i]!, value);
+  }
+  if (!ownKey && apiKey !== undefined) kept.push(protocol.keyHeaders[0]!, protocol.keyHeaderValue(apiKey));
+  return kept;
+}
+
+/** Whether, its virtual key aside, a request carries a key that the provider may know. */
+export const hasOwnKey = (headers: Readonly<Record<string, unknown>>, protocol: Protocol): boolean =>
+  protocol.keyHeaders.some((name) => {
+    const value = headers[name];
+    return typeof value === 'string' && value !== '' && !value.includes(KEY_PREFIX);
+  });
+
+/** A provider's headers as the caller gets them, with ours. */
+export function responseHeaders(raw: readonly string[], run: string, trace: string): string[] {
+  const named = connectionOptions(raw);
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase();
+    if (!HOP_BY_HOP.has(name) && !named.has(name) && !OURS.test(name)) kept.push(raw[i]!, raw[i + 1]!);
+  }
+  kept.push('x-loopscope-run', run, 'x-loopscope-trace', trace);
+  return kept;
+}
+
+/** Headers that `Connection` names as this hop's. */
+function connectionOptions(raw: readonly string[]): Set<string> {
+  const named = new Set<string>();
+  for (let i = 0; i + 1 < raw.length; i += 2)
+    if (raw[i]!.toLowerCase() === 'connection')
+      for (const option of raw[i + 1]!.split(',')) named.add(option.trim().toLowerCase());
+  return named;
+}

@@ -1,0 +1,162 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { createTraceState, type TraceState } from '@opentelemetry/api';
+import { parseTraceParent } from '@opentelemetry/core';
+import { LoopscopeError } from '../errors.ts';
+import type { AgentRole, LoopDefinition } from '../registry/loop.ts';
+import { checked } from './names.ts';
+
+/** Who is calling: which loop, which run of it, which agent. */
+
+/** What the gateway needs of the inventory. */
+export interface Registry {
+  loop(name: string): LoopDefinition | undefined;
+}
+
+/** Virtual keys. `agent` is `''` where a key stands for the whole loop. */
+export interface KeyRing {
+  find(secret: string): Promise<{ keyId: string; loop: string; agent: string } | 'unknown' | 'revoked'>;
+}
+
+/** What a virtual key begins with. */
+export const KEY_PREFIX = 'lsk_';
+
+export interface Caller {
+  loop: string;
+  /** `undefined` for a loop that nobody registered. */
+  definition: LoopDefinition | undefined;
+  /** `undefined` when the caller named none. */
+  runId: string | undefined;
+  agent: string;
+  parentAgent: string | undefined;
+  role: AgentRole;
+  /** The caller's own span, where a `traceparent` came. */
+  remote: RemoteSpan | undefined;
+  conversationId: string | undefined;
+  itemId: string | undefined;
+  promptVersion: string | undefined;
+  toolsVersion: string | undefined;
+  virtualKey: boolean;
+}
+
+export interface RemoteSpan {
+  traceId: string;
+  spanId: string;
+  traceState: TraceState | undefined;
+}
+
+export interface IdentityOptions {
+  keys: KeyRing;
+  registry: () => Registry;
+  /** Whether loops that nobody registered are refused. */
+  strict: boolean;
+}
+
+const DEFAULT_AGENT = 'main';
+/** The loop of calls that say nothing at all of where they come from. */
+const UNKNOWN_LOOP = 'unknown';
+
+/**
+ * Finds out who is calling, from the virtual key, the path, our headers and those that coding agents send.
+ * Throws `key_invalid`, `key_not_for_loop`, `loop_unregistered` or `bad_input`.
+ */
+export async function identify(
+  headers: IncomingHttpHeaders,
+  path: { loop?: string; agent?: string },
+  options: IdentityOptions,
+): Promise<Caller> {
+  const header = (name: string) => single(headers[name]);
+  const named = checked('x-loop', 'name', header('x-loop'));
+  if (named !== undefined && path.loop !== undefined && named !== path.loop)
+    throw new LoopscopeError(
+      'bad_input',
+      `x-loop says "${named}" but the path says "${path.loop}"; send one of them, or the same.`,
+    );
+  const key = await findKey(headers, path.loop ?? named, options.keys);
+  const loop = key?.loop ?? path.loop ?? named ?? UNKNOWN_LOOP;
+  const definition = options.registry().loop(loop);
+  if (!definition && options.strict) throw unregistered(loop);
+
+  const session = checked('x-claude-code-session-id', 'id', header('x-claude-code-session-id'));
+  const subAgent = checked('x-claude-code-agent-id', 'id', header('x-claude-code-agent-id'));
+  const configured = path.agent ?? (key?.agent || undefined);
+  const agent = checked('x-loop-agent', 'id', header('x-loop-agent')) ?? subAgent ?? configured;
+  const parent =
+    checked('x-loop-parent-agent', 'id', header('x-loop-parent-agent')) ??
+    (subAgent && agent === subAgent ? (configured ?? DEFAULT_AGENT) : undefined);
+  const parentAgent = parent === agent ? undefined : parent;
+  if (key?.agent && agent !== key.agent && parentAgent !== key.agent)
+    throw new LoopscopeError(
+      'key_not_for_loop',
+      `This key speaks for agent "${key.agent}" of loop "${loop}" and for sub-agents of it, not for "${agent}". ` +
+        `Make one with \`loopscope keys create --loop ${loop} --agent ${agent}\`.`,
+    );
+
+  const remote = readTraceParent(headers);
+  const name = agent ?? DEFAULT_AGENT;
+  return {
+    loop,
+    definition,
+    runId: checked('x-loop-run', 'id', header('x-loop-run')) ?? session ?? remote?.traceId,
+    agent: name,
+    parentAgent,
+    role: roleOf(definition, name, parentAgent),
+    remote,
+    conversationId: session,
+    itemId: checked('x-loop-item', 'label', header('x-loop-item')),
+    promptVersion: checked('x-loop-prompt-version', 'label', header('x-loop-prompt-version')),
+    toolsVersion: checked('x-loop-tools-version', 'label', header('x-loop-tools-version')),
+    virtualKey: key !== undefined,
+  };
+}
+
+/** As the registry says; without its word a sub-agent where there is a parent, else a maker. */
+export const roleOf = (
+  definition: LoopDefinition | undefined,
+  agent: string,
+  parentAgent: string | undefined,
+): AgentRole =>
+  definition?.agents.find((a) => a.name === agent)?.role ?? (parentAgent === undefined ? 'maker' : 'sub');
+
+/** The virtual key of a request, checked against the loop that the request itself names. */
+async function findKey(headers: IncomingHttpHeaders, loop: string | undefined, keys: KeyRing) {
+  const secret = virtualKey(headers);
+  if (secret === undefined) return undefined;
+  const key = await keys.find(secret);
+  const create = `\`loopscope keys create --loop ${loop ?? 'LOOP'}\``;
+  if (key === 'unknown')
+    throw new LoopscopeError('key_invalid', `Unknown Loopscope key. Make one with ${create}.`);
+  if (key === 'revoked')
+    throw new LoopscopeError('key_invalid', `This Loopscope key was revoked. Make a new one with ${create}.`);
+  if (loop !== undefined && key.loop !== loop)
+    throw new LoopscopeError(
+      'key_not_for_loop',
+      `This key speaks for loop "${key.loop}", but the request names loop "${loop}". Make one for it with ${create}.`,
+    );
+  return key;
+}
+
+function virtualKey(headers: IncomingHttpHeaders): string | undefined {
+  const bearer = /^bearer\s+(\S+)\s*$/i.exec(headers.authorization ?? '')?.[1];
+  return [bearer, single(headers['x-api-key'])?.trim()].find((value) => value?.startsWith(KEY_PREFIX));
+}
+
+function readTraceParent(headers: IncomingHttpHeaders): RemoteSpan | undefined {
+  const value = single(headers['traceparent']);
+  const context = value === undefined ? null : parseTraceParent(value);
+  if (!context) return undefined;
+  const state = single(headers['tracestate']);
+  const { traceId, spanId } = context;
+  return { traceId, spanId, traceState: state ? createTraceState(state) : undefined };
+}
+
+export const unregistered = (loop: string) =>
+  new LoopscopeError(
+    'loop_unregistered',
+    `Loop "${loop}" is not in the registry, and \`registry: strict\` lets only registered loops in. ` +
+      `Describe it in loops/${loop}.yaml, then run \`loopscope registry check\`.`,
+  );
+
+function single(value: string | string[] | undefined): string | undefined {
+  const first = Array.isArray(value) ? value[0] : value;
+  return first === '' ? undefined : first;
+}

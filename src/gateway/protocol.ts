@@ -1,0 +1,129 @@
+import type { SseEvent } from './sse.ts';
+
+/**
+ * What the gateway knows of a provider's API: how to read a call, its answer and its stream, and how to word an
+ * error so that the calling SDK understands it. Reading is lenient: whatever is not there stays `undefined`, and
+ * nothing that a stranger sends makes it throw.
+ */
+export interface Protocol {
+  /** `gen_ai.provider.name`, and the key under `providers` in the settings. */
+  readonly provider: 'openai' | 'anthropic';
+  /** GenAI operation of a path below the provider's base, `undefined` when it is none that we read. */
+  operation(method: string, path: string): 'chat' | undefined;
+  /** Headers in which a caller's own key travels, lower case; the gateway's key goes into the first. */
+  readonly keyHeaders: readonly string[];
+  /** Value of the first of them for a key. */
+  keyHeaderValue(key: string): string;
+  readRequest(body: unknown): RequestFacts;
+  readAnswer(body: unknown): AnswerFacts;
+  /** Follows a stream event by event; content beyond `textCharsMax` is not kept. */
+  readStream(textCharsMax: number): StreamReader;
+  /** `error.type` of an error body, where it says one. */
+  readError(body: unknown): string | undefined;
+  /** An error of the gateway itself, as this API words errors. */
+  errorBody(error: GatewayError): object;
+}
+
+export interface GatewayError {
+  status: number;
+  /** Stable code, see src/errors.ts. */
+  code: string;
+  message: string;
+}
+
+export interface StreamReader {
+  event(event: SseEvent): void;
+  /** What is known so far. */
+  facts(): AnswerFacts;
+}
+
+/** A message as the GenAI conventions write it. */
+export interface Message {
+  role: string;
+  parts: Part[];
+  finish_reason?: string;
+}
+
+export type Part = { type: string } & Record<string, unknown>;
+
+export interface RequestFacts {
+  model?: string;
+  stream?: boolean;
+  maxTokens?: number;
+  temperature?: number;
+  topP?: number;
+  seed?: number;
+  systemText: string;
+  /** Text of all messages in the user's role; tool results are not the user's. */
+  userText: string;
+  /** Tool definitions as JSON. */
+  tools?: string;
+  /** System and conversation, made only when asked for. */
+  messages(): Message[];
+}
+
+/** Token counts. What the provider did not say is `undefined`, never 0. */
+export interface Usage {
+  /** All input tokens, those read from and written to a cache included. */
+  inputTokens?: number;
+  outputTokens?: number;
+  cacheReadTokens?: number;
+  cacheWriteTokens?: number;
+  /** The part of `cacheWriteTokens` written for an hour, which costs more. */
+  cacheWrite1hTokens?: number;
+  reasoningTokens?: number;
+}
+
+export interface AnswerFacts {
+  id?: string;
+  /** The model that really answered. */
+  model?: string;
+  finishReasons: string[];
+  usage: Usage;
+  /** Plain text of the (first) answer. */
+  text: string;
+  messages(): Message[];
+  /** Whether the answer said that it was over. */
+  complete: boolean;
+  /** An error told in the middle of a stream. */
+  errorType?: string;
+}
+
+export type Json = Record<string, unknown>;
+
+export const asObject = (value: unknown): Json | undefined =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+
+export const asArray = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+
+export const asString = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined;
+
+export const asNumber = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+
+/** A token count, or `undefined` for what cannot be one. */
+export const asCount = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+
+/** A JSON object, or `undefined` for anything else: a provider may send what it likes. */
+export function parseObject(text: string): Json | undefined {
+  try {
+    return asObject(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Choices, blocks or tool calls that are followed in one stream; one that opens more is not a model's. */
+const OPEN_MAX = 1024;
+
+/** The entry of `key`, made when it is new; `undefined` past the limit. */
+export function entry<V>(map: Map<number, V>, key: number, make: () => V): V | undefined {
+  let value = map.get(key);
+  if (value === undefined && map.size < OPEN_MAX) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}

@@ -1,0 +1,255 @@
+import type { Clock } from '../clock.ts';
+import type { AgentRole } from '../registry/loop.ts';
+import { A } from '../span/attributes.ts';
+import { agentSpanId, runSpanId, runTraceId } from '../span/ids.ts';
+import { LIMITS } from '../span/limits.ts';
+import type { SpanDraft } from './tracing.ts';
+
+/**
+ * The runs that are open on this gateway, kept only to say at their end how long the run and its agents took:
+ * span ids follow from names, so calls never wait for this.
+ *
+ * - At most `LIMITS.openRunsMax`; one more closes the run that was idle longest. `#open` is in order of last use.
+ * - A run with a call under way is never idle.
+ * - Each run ends once; ended ones are remembered for a while, so that a late call or a repeated `end` finds the
+ *   same trace and the same beginning.
+ */
+export interface RunName {
+  loop: string;
+  runId: string;
+  registered: boolean;
+  /** The trace that the caller brought. */
+  traceId?: string;
+}
+
+export interface AgentName {
+  name: string;
+  parent: string | undefined;
+  role: AgentRole;
+  parentRole: AgentRole | undefined;
+}
+
+interface AgentWindow {
+  name: string;
+  parent: string | undefined;
+  role: AgentRole;
+  startNs: bigint;
+  endNs: bigint;
+}
+
+export interface OpenRun {
+  readonly loop: string;
+  readonly runId: string;
+  readonly traceId: string;
+  readonly registered: boolean;
+  readonly agents: Map<string, AgentWindow>;
+  /** Statements already recorded: what each was about → its span id. */
+  readonly said: Map<string, string>;
+  startNs: bigint;
+  endNs: bigint;
+  lastUsedMs: number;
+  callsUnderWay: number;
+}
+
+export type Outcome = 'ok' | 'error';
+
+/** Ended runs that are remembered. */
+const ENDED_MAX = 10_000;
+/** Agents whose time is kept; a run that names more is not delegating but misusing a header. */
+const AGENTS_PER_RUN_MAX = 1_000;
+const SWEEPS_PER_IDLE_TIME = 8;
+
+export class Runs {
+  readonly #open = new Map<string, OpenRun>();
+  readonly #ended = new Map<string, { run: OpenRun; outcome: Outcome | undefined }>();
+  /** The run of a loop whose calls name none. */
+  readonly #implicit = new Map<string, string>();
+  readonly #clock: Clock;
+  readonly #idleMs: number;
+  readonly #emit: (span: SpanDraft) => void;
+  readonly #closing = new AbortController();
+
+  constructor(options: { clock: Clock; idleMs: number; emit: (span: SpanDraft) => void }) {
+    this.#clock = options.clock;
+    this.#idleMs = options.idleMs;
+    this.#emit = options.emit;
+    void this.#sweepOften();
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The run that a loop's calls belong to while they name none; a new one after a quiet time. */
+  implicitRun(loop: string): string {
+    let runId = this.#implicit.get(loop);
+    if (runId === undefined) {
+      const at = new Date(this.#clock.now()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '');
+      runId = `auto-${at}-${this.#clock.randomHex(4)}`;
+      this.#implicit.set(loop, runId);
+    }
+    return runId;
+  }
+
+  /** Opens the run, or finds it open, and counts a moment of activity at `atNs`. */
+  touch({ loop, runId, registered, traceId }: RunName, atNs: bigint): OpenRun {
+    const key = runKey(loop, runId);
+    let run = this.#open.get(key);
+    if (run) this.#open.delete(key);
+    else {
+      run = this.#ended.get(key)?.run ?? {
+        loop,
+        runId,
+        registered,
+        traceId: traceId ?? runTraceId(loop, runId),
+        agents: new Map(),
+        said: new Map(),
+        startNs: atNs,
+        endNs: atNs,
+        lastUsedMs: 0,
+        callsUnderWay: 0,
+      };
+      if (this.#open.size >= LIMITS.openRunsMax) this.#closeIdlest();
+    }
+    run.lastUsedMs = this.#clock.now();
+    widen(run, atNs, atNs);
+    this.#open.set(key, run);
+    return run;
+  }
+
+  /** An agent of the run begins a call. */
+  callStarted(run: OpenRun): void {
+    run.callsUnderWay++;
+  }
+
+  /** The call is over: the run, the agent and its parent lasted at least that long. */
+  callEnded(run: OpenRun, agent: AgentName, startNs: bigint, endNs: bigint): void {
+    run.callsUnderWay--;
+    const { loop, runId, registered, traceId } = run;
+    const open = this.touch({ loop, runId, registered, traceId }, endNs);
+    widen(open, startNs, endNs);
+    const { name, parent, role, parentRole } = agent;
+    if (parent !== undefined && parentRole !== undefined)
+      agentWindow(open, { name: parent, parent: undefined, role: parentRole, startNs, endNs });
+    agentWindow(open, { name, parent, role, startNs, endNs });
+  }
+
+  /** Ends a run that the caller says is over; one that ended the same way before stays as it was. */
+  end(name: RunName, outcome: Outcome | undefined, atNs: bigint): OpenRun {
+    const key = runKey(name.loop, name.runId);
+    const ended = this.#ended.get(key);
+    if (ended && !this.#open.has(key) && (outcome === undefined || outcome === ended.outcome))
+      return ended.run;
+    const run = this.touch(name, ended && !this.#open.has(key) ? ended.run.endNs : atNs);
+    this.#close(key, run, outcome);
+    return run;
+  }
+
+  /** Ends what was quiet for the idle time. */
+  sweep(): void {
+    const before = this.#clock.now() - this.#idleMs;
+    for (const [key, run] of this.#open) {
+      if (run.lastUsedMs > before) return;
+      if (run.callsUnderWay === 0) this.#close(key, run, undefined);
+    }
+  }
+
+  /** Ends all that is open. */
+  close(): void {
+    this.#closing.abort();
+    for (const [key, run] of this.#open) this.#close(key, run, undefined);
+  }
+
+  async #sweepOften(): Promise<void> {
+    const everyMs = Math.max(10, this.#idleMs / SWEEPS_PER_IDLE_TIME);
+    try {
+      for (;;) {
+        await this.#clock.sleep(everyMs, this.#closing.signal);
+        this.sweep();
+      }
+    } catch (error) {
+      if (!this.#closing.signal.aborted) throw error;
+    }
+  }
+
+  #closeIdlest(): void {
+    for (const [key, run] of this.#open) {
+      if (run.callsUnderWay > 0) continue;
+      this.#close(key, run, undefined);
+      return;
+    }
+  }
+
+  #close(key: string, run: OpenRun, told: Outcome | undefined): void {
+    // A call that outlasted its run opens it again; what the loop said of the run stays said.
+    const outcome = told ?? this.#ended.get(key)?.outcome;
+    this.#open.delete(key);
+    if (this.#implicit.get(run.loop) === run.runId) this.#implicit.delete(run.loop);
+    this.#ended.delete(key);
+    this.#ended.set(key, { run, outcome });
+    if (this.#ended.size > ENDED_MAX) this.#ended.delete(this.#ended.keys().next().value!);
+
+    const { traceId } = run;
+    const common = runAttributes(run);
+    for (const { name, parent, role, startNs, endNs } of run.agents.values())
+      this.#emit({
+        traceId,
+        spanId: agentSpanId(traceId, agentPath(name, parent)),
+        parentSpanId: parent === undefined ? runSpanId(traceId) : agentSpanId(traceId, [parent]),
+        name: `invoke_agent ${name}`,
+        kind: 'Internal',
+        startNs,
+        endNs,
+        attributes: {
+          ...common,
+          [A.record]: 'agent',
+          [A.operation]: 'invoke_agent',
+          [A.agentName]: name,
+          [A.agentRole]: role,
+          ...(parent !== undefined && { [A.parentAgent]: parent }),
+        },
+      });
+    this.#emit({
+      traceId,
+      spanId: runSpanId(traceId),
+      parentSpanId: undefined,
+      name: `invoke_workflow ${run.loop}`,
+      kind: 'Internal',
+      startNs: run.startNs,
+      endNs: run.endNs,
+      attributes: {
+        ...common,
+        [A.record]: 'run',
+        [A.operation]: 'invoke_workflow',
+        ...(outcome && { [A.outcome]: outcome }),
+      },
+      error: outcome === 'error' ? 'the loop says that the run failed' : undefined,
+    });
+  }
+}
+
+/** What every span of a run carries. */
+export const runAttributes = (run: Pick<OpenRun, 'loop' | 'runId' | 'registered'>) => ({
+  [A.loop]: run.loop,
+  [A.runId]: run.runId,
+  [A.registered]: run.registered,
+});
+
+/** An agent's place in its run: delegation is one level deep. */
+export const agentPath = (agent: string, parent: string | undefined): string[] =>
+  parent === undefined ? [agent] : [parent, agent];
+
+/** Loops and runs have no "/" in their names. */
+const runKey = (loop: string, runId: string) => `${loop}/${runId}`;
+
+function widen(window: { startNs: bigint; endNs: bigint }, startNs: bigint, endNs: bigint): void {
+  if (startNs < window.startNs) window.startNs = startNs;
+  if (endNs > window.endNs) window.endNs = endNs;
+}
+
+function agentWindow(run: OpenRun, window: AgentWindow): void {
+  const key = agentPath(window.name, window.parent).join('/');
+  const known = run.agents.get(key);
+  if (known) widen(known, window.startNs, window.endNs);
+  else if (run.agents.size < AGENTS_PER_RUN_MAX) run.agents.set(key, window);
+}

@@ -1,0 +1,170 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import { LoopscopeError } from '../errors.ts';
+import { A } from '../span/attributes.ts';
+import { recordSpanId, runSpanId } from '../span/ids.ts';
+import { LIMITS } from '../span/limits.ts';
+import { type IdentityOptions, identify } from './identity.ts';
+import type { StatementRoute } from './route.ts';
+import { type OpenRun, type Runs, runAttributes } from './runs.ts';
+import type { SpanDraft, Tracing } from './tracing.ts';
+
+/**
+ * What a loop says of its own run: a checker's verdict, effects in the world, the end.
+ * A statement's span id follows from what it says, and saying it again to this gateway records nothing more.
+ */
+
+const label = z
+  .string()
+  .min(1)
+  .max(LIMITS.nameLengthMax)
+  .regex(/^[^\p{Cc}]+$/u, 'expected text without control characters');
+
+const Verdict = z.strictObject({
+  pass: z.boolean(),
+  checker: label.default('checker'),
+  version: label.optional(),
+  explanation: z.string().max(10_000).optional(),
+});
+type Verdict = z.infer<typeof Verdict>;
+
+const EFFECTS_MAX = 1_000;
+const Effect = z.strictObject({ name: label, accepted: z.boolean().optional() });
+const Effects = z.union([
+  z.strictObject({ effects: z.array(Effect).min(1).max(EFFECTS_MAX) }),
+  z.strictObject({ effect: label, accepted: z.boolean().optional() }),
+]);
+type Effect = z.infer<typeof Effect>;
+
+const End = z.strictObject({ outcome: z.enum(['ok', 'error']).optional() });
+
+const EXPECTED = {
+  verdict: '{"pass": true, "checker"?: "name", "version"?: "v1", "explanation"?: "why"}',
+  effects: '{"effects": [{"name": "pr_opened", "accepted"?: true}]} or {"effect": "pr_opened"}',
+  end: '{"outcome"?: "ok" | "error"} or nothing',
+};
+
+/** Statements that one run may have on record. */
+const SAID_MAX = 10_000;
+
+export interface StatementContext {
+  identity: IdentityOptions;
+  runs: Runs;
+  tracing: Tracing;
+  clock: Clock;
+}
+
+/** Records a statement. Gives the run and its trace; throws `bad_input` and what `identify` throws. */
+export async function handleStatement(
+  { identity, runs, tracing, clock }: StatementContext,
+  { kind, loop, run: runId }: StatementRoute,
+  { headers, body }: { headers: IncomingHttpHeaders; body: Buffer | undefined },
+): Promise<{ run: string; trace: string }> {
+  // No page in a browser has a say here, and only a browser sends Origin.
+  if (headers.origin !== undefined)
+    throw new LoopscopeError('bad_input', 'Statements are taken from programs, not from web pages (Origin).');
+  const caller = await identify(headers, { loop }, identity);
+  const registered = caller.definition !== undefined;
+  const name = { loop, runId, registered, traceId: caller.remote?.traceId };
+  const keepsContent = (caller.definition?.capture ?? 'full') === 'full';
+  const atNs = clock.nowNs();
+
+  if (kind === 'end') {
+    const { outcome } = parse(kind, End, body?.length ? body : Buffer.from('{}'));
+    const run = runs.end(name, outcome, atNs);
+    return { run: runId, trace: run.traceId };
+  }
+  const statements =
+    kind === 'verdict'
+      ? [verdictSpan(parse(kind, Verdict, body), keepsContent)]
+      : effectSpans(parse(kind, Effects, body));
+  const run = runs.touch(name, atNs);
+  for (const statement of statements) {
+    const spanId = recordSpanId(run.traceId, ...statement.what);
+    if (isRepeat(run, statement, spanId)) continue;
+    tracing.emit({
+      ...statement,
+      traceId: run.traceId,
+      spanId,
+      parentSpanId: runSpanId(run.traceId),
+      kind: 'Internal',
+      startNs: atNs,
+      endNs: atNs,
+      attributes: { ...runAttributes(run), ...statement.attributes },
+    });
+  }
+  return { run: runId, trace: run.traceId };
+}
+
+type Statement = Pick<SpanDraft, 'name' | 'attributes' | 'event'> & {
+  what: [kind: 'verdict' | 'effect', name: string, ...string[]];
+};
+
+function verdictSpan({ pass, checker, version, explanation }: Verdict, keepsContent: boolean): Statement {
+  const attributes = {
+    [A.record]: 'verdict',
+    [A.verdictPass]: pass,
+    [A.checkerName]: checker,
+    [A.checkerVersion]: version,
+  };
+  const event = {
+    name: 'gen_ai.evaluation.result',
+    attributes: {
+      [A.evaluationName]: checker,
+      [A.evaluationLabel]: pass ? 'pass' : 'fail',
+      [A.evaluationScore]: pass ? 1 : 0,
+      ...(explanation !== undefined && keepsContent && { 'gen_ai.evaluation.explanation': explanation }),
+    },
+  };
+  const what: Statement['what'] = ['verdict', checker, version ?? '', String(pass), explanation ?? ''];
+  return { what, name: `verdict ${checker}`, attributes, event };
+}
+
+function effectSpans(body: z.infer<typeof Effects>): Statement[] {
+  const effects: Effect[] =
+    'effects' in body ? body.effects : [{ name: body.effect, accepted: body.accepted }];
+  const before = new Map<string, number>();
+  return effects.map(({ name, accepted }) => {
+    // The same effect twice in one statement is two effects; the same statement twice is one.
+    const key = JSON.stringify([name, accepted]);
+    const nth = before.get(key) ?? 0;
+    before.set(key, nth + 1);
+    return {
+      what: ['effect', name, String(accepted ?? ''), String(nth)],
+      name: `effect ${name}`,
+      attributes: { [A.record]: 'effect', [A.effect]: name, [A.effectAccepted]: accepted },
+    };
+  });
+}
+
+/**
+ * Whether this was said before. Effects add up, so each counts once. Of a checker's verdicts the last one counts,
+ * so only a repeat of that is no news.
+ */
+function isRepeat(run: OpenRun, { what }: Statement, spanId: string): boolean {
+  const [kind, name] = what;
+  const key = kind === 'verdict' ? `verdict ${name}` : spanId;
+  if (run.said.get(key) === spanId) return true;
+  if (run.said.size < SAID_MAX) run.said.set(key, spanId);
+  return false;
+}
+
+function parse<S extends z.ZodType>(
+  kind: keyof typeof EXPECTED,
+  schema: S,
+  body: Buffer | undefined,
+): z.infer<S> {
+  const refused = (why: string) =>
+    new LoopscopeError('bad_input', `${kind}: expected ${EXPECTED[kind]}; ${why}.`);
+  let value: unknown;
+  try {
+    value = JSON.parse(body?.toString() ?? '');
+  } catch {
+    throw refused(body?.length ? 'got something that is not JSON' : 'got nothing');
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw refused(`${issue.path.join('.') || 'the body'}: ${issue.message}`);
+}

@@ -1,0 +1,167 @@
+import {
+  type Attributes,
+  type HrTime,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  type TraceState,
+  trace,
+} from '@opentelemetry/api';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
+import {
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  type ReadableSpan,
+  type SpanExporter,
+  type SpanProcessor,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import type { Logger } from 'pino';
+import type { Clock } from '../clock.ts';
+import { A } from '../span/attributes.ts';
+import { LIMITS } from '../span/limits.ts';
+import { SpanQueue } from './span-queue.ts';
+
+/** Spans through the OpenTelemetry API and SDK, with ids that are chosen here instead of drawn. */
+
+export interface TracingOptions {
+  /** Instead of the OTLP exporter to the collector: for tests. */
+  exporter?: SpanExporter;
+  /** What else the environment asks for, see `otelFacts`. */
+  environment?: OtelFacts;
+}
+
+/**
+ * - `off`: spans go to Loopscope's collector only.
+ * - `spans`: also to where `OTEL_EXPORTER_OTLP_*` point, without what was said in the calls.
+ * - `spans_and_content`: with it; asked for by the variable that the GenAI instrumentations share.
+ */
+export type OtelFacts = 'off' | 'spans' | 'spans_and_content';
+
+/** What the standard variables ask of us beyond what the SDK reads by itself. */
+export function otelFacts(env: Readonly<Record<string, string | undefined>>): OtelFacts {
+  const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] || env['OTEL_EXPORTER_OTLP_ENDPOINT'];
+  if (!endpoint || env['OTEL_TRACES_EXPORTER'] === 'none' || env['OTEL_SDK_DISABLED'] === 'true')
+    return 'off';
+  const capture = env['OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT']?.toLowerCase();
+  return capture === 'true' || capture === 'span_only' || capture === 'span_and_event'
+    ? 'spans_and_content'
+    : 'spans';
+}
+
+/** One finished span. */
+export interface SpanDraft {
+  traceId: string;
+  spanId: string;
+  /** `undefined` for the root of a trace. */
+  parentSpanId: string | undefined;
+  traceState?: TraceState;
+  name: string;
+  kind: 'Internal' | 'Client';
+  startNs: bigint;
+  endNs: bigint;
+  attributes: Attributes;
+  /** Makes it an error; says what kind, never what the provider's message was. */
+  error?: string;
+  event?: { name: string; attributes: Attributes };
+}
+
+export interface Tracing {
+  emit(span: SpanDraft): void;
+  readonly queue: SpanQueue;
+  /** Sends what is left, for at most `deadlineMs`. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** One try of an export, with the exporter's own short retries; the queue tries again after that. */
+const EXPORT_TIMEOUT_MS = 5_000;
+
+export function startTracing(
+  collectorUrl: string,
+  { exporter, environment = 'off' }: TracingOptions,
+  { clock, log }: { clock: Clock; log: Logger },
+): Tracing {
+  const toCollector =
+    exporter ??
+    new OTLPTraceExporter({
+      url: `${collectorUrl}/v1/traces`,
+      timeoutMillis: EXPORT_TIMEOUT_MS,
+      concurrencyLimit: 2,
+    });
+  const queue = new SpanQueue({ exporter: toCollector, clock, log });
+  const spanProcessors: SpanProcessor[] = [queue];
+  const elsewhere =
+    environment === 'off' ? undefined : new BatchSpanProcessor({ exporter: new OTLPTraceExporter() });
+  if (elsewhere)
+    spanProcessors.push(environment === 'spans_and_content' ? elsewhere : withoutContent(elsewhere));
+
+  // The ids of the next span. Set right before `startSpan` and read in it, with nothing in between.
+  let ids = { traceId: '', spanId: '' };
+  const provider = new TracerProvider({
+    resource: resourceFromAttributes({ 'service.name': 'loopscope' }).merge(
+      detectResources({ detectors: [envDetector] }),
+    ),
+    sampler: new AlwaysOnSampler(),
+    idGenerator: { generateTraceId: () => ids.traceId, generateSpanId: () => ids.spanId },
+    spanLimits: { attributeCountLimit: LIMITS.attributesPerSpanMax },
+    spanProcessors,
+  });
+  const tracer = provider.getTracer('loopscope.gateway');
+
+  return {
+    queue,
+    emit: (draft) => {
+      const { traceId, parentSpanId, traceState } = draft;
+      ids = draft;
+      const context =
+        parentSpanId === undefined
+          ? ROOT_CONTEXT
+          : trace.setSpanContext(ROOT_CONTEXT, {
+              traceId,
+              spanId: parentSpanId,
+              traceFlags: TraceFlags.SAMPLED,
+              traceState,
+            });
+      const kind = draft.kind === 'Client' ? SpanKind.CLIENT : SpanKind.INTERNAL;
+      const { attributes } = draft;
+      const span = tracer.startSpan(
+        draft.name,
+        { kind, startTime: hrTime(draft.startNs), attributes },
+        context,
+      );
+      if (draft.error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: draft.error });
+      if (draft.event) span.addEvent(draft.event.name, draft.event.attributes, hrTime(draft.startNs));
+      span.end(hrTime(draft.endNs));
+    },
+    close: async (deadlineMs) => {
+      const done = new AbortController();
+      const deadline = clock.sleep(deadlineMs, done.signal).catch(() => {});
+      const others = elsewhere?.shutdown().catch((error: Error) => {
+        log.warn({ reason: error.message }, 'OTEL_EXPORTER_OTLP_ENDPOINT: the last spans were not taken');
+      });
+      await Promise.all([queue.close(deadlineMs), Promise.race([others, deadline])]);
+      done.abort();
+      await deadline;
+    },
+  };
+}
+
+const CONTENT = [A.inputMessages, A.outputMessages, A.inputText, A.outputText, A.systemInstructions];
+
+/** Passes spans on without what was said: another backend gets content only where someone asked for that. */
+function withoutContent(processor: SpanProcessor): SpanProcessor {
+  return {
+    onStart: (span, context) => processor.onStart(span, context),
+    onEnd: (span) => {
+      const attributes = { ...span.attributes };
+      for (const name of CONTENT) delete attributes[name];
+      processor.onEnd(Object.create(span, { attributes: { value: attributes } }) as ReadableSpan);
+    },
+    forceFlush: () => processor.forceFlush(),
+    shutdown: () => processor.shutdown(),
+  };
+}
+
+const hrTime = (ns: bigint): HrTime => [Number(ns / 1_000_000_000n), Number(ns % 1_000_000_000n)];

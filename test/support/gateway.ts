@@ -1,0 +1,107 @@
+import { SpanStatusCode } from '@opentelemetry/api';
+import { InMemorySpanExporter, type ReadableSpan } from '@opentelemetry/sdk-trace';
+import { type Logger, pino } from 'pino';
+import { systemClock } from '../../src/clock.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
+import type { KeyRing, Registry } from '../../src/gateway/identity.ts';
+import { startGateway } from '../../src/gateway/server.ts';
+import type { LoopDefinition } from '../../src/registry/loop.ts';
+import { A } from '../../src/span/attributes.ts';
+import { until } from './until.ts';
+
+/** A gateway in this process, whose spans a test can look at. */
+
+export interface TestSpan {
+  name: string;
+  traceId: string;
+  spanId: string;
+  parentSpanId: string | undefined;
+  kind: number;
+  failed: boolean;
+  attributes: Record<string, unknown>;
+  events: { name: string; attributes: Record<string, unknown> }[];
+  raw: ReadableSpan;
+}
+
+export interface TestGatewayOptions {
+  providerUrl: string;
+  loops?: LoopDefinition[];
+  keys?: Record<string, { loop: string; agent?: string } | 'revoked'>;
+  config?: Partial<Config>;
+  /** What the environment holds; without it both providers have a key. */
+  env?: Record<string, string>;
+  runIdleS?: number;
+  log?: Logger;
+}
+
+export async function startTestGateway({
+  providerUrl,
+  loops = [],
+  keys = {},
+  config = {},
+  env = { OPENAI_API_KEY: 'sk-configured', ANTHROPIC_API_KEY: 'sk-ant-configured' },
+  runIdleS = 60,
+  log = pino({ level: 'silent' }),
+}: TestGatewayOptions) {
+  const exporter = new InMemorySpanExporter();
+  const clock = systemClock();
+  const defaults = loadConfig(undefined, env);
+  const { openai, anthropic } = defaults.providers;
+  const registry: Registry = { loop: (name) => loops.find((loop) => loop.loop === name) };
+  const ring: KeyRing = {
+    find: async (secret) => {
+      const key = keys[secret];
+      if (key === undefined) return 'unknown';
+      return key === 'revoked' ? key : { keyId: 'key_1', loop: key.loop, agent: key.agent ?? '' };
+    },
+  };
+  const gateway = await startGateway({
+    config: {
+      ...defaults,
+      gateway: { host: '127.0.0.1', port: 0, run_idle_s: runIdleS },
+      providers: {
+        openai: { ...openai!, base_url: `${providerUrl}/v1` },
+        anthropic: { ...anthropic!, base_url: providerUrl },
+      },
+      ...config,
+    },
+    registry: () => registry,
+    keys: ring,
+    clock,
+    log,
+    tracing: { exporter },
+    drainMs: 500,
+  });
+  const spans = () => exporter.getFinishedSpans().map(toTestSpan);
+  return {
+    ...gateway,
+    spans,
+    /** The spans of a loop, once there are `n` of them. */
+    spansOf: (loop: string, n: number, record?: string) =>
+      until(`${n} ${record ?? ''} spans of ${loop}`, () => {
+        const found = spans().filter(
+          (s) => s.attributes[A.loop] === loop && (!record || s.attributes[A.record] === record),
+        );
+        return found.length >= n && found;
+      }),
+    /** The one call span of a loop. */
+    callOf: async (loop: string): Promise<TestSpan> =>
+      until(`the call of ${loop}`, () =>
+        spans().find((s) => s.attributes[A.loop] === loop && s.attributes[A.record] === 'call'),
+      ),
+  };
+}
+
+export type TestGateway = Awaited<ReturnType<typeof startTestGateway>>;
+
+const toTestSpan = (span: ReadableSpan): TestSpan => ({
+  name: span.name,
+  traceId: span.spanContext().traceId,
+  spanId: span.spanContext().spanId,
+  parentSpanId: span.parentSpanContext?.spanId,
+  kind: span.kind,
+  failed: span.status.code === SpanStatusCode.ERROR,
+  attributes: span.attributes,
+  events: span.events.map((e) => ({ name: e.name, attributes: e.attributes ?? {} })),
+  raw: span,
+});
