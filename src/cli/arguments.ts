@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { LoopscopeError } from '../errors.ts';
+import { LIMITS } from '../span/limits.ts';
 import type { CliContext } from './context.ts';
 
 /** Reads an option that takes a positive whole number. */
@@ -26,5 +27,14 @@ export function requireKnownLoop(context: CliContext, loop: string, seen: Iterab
   throw new LoopscopeError(
     'not_found',
     `There is no loop "${loop}": it is not in loops/ and has made no run. ${names}`,
+  );
+}
+
+/** Refuses what cannot be the name of a loop, an agent or a dataset. */
+export function requireName(option: string, name: string): void {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && name.length <= LIMITS.nameLengthMax) return;
+  throw new LoopscopeError(
+    'usage',
+    `${option}: expected a name of letters, digits, ".", "_" and "-", at most ${LIMITS.nameLengthMax}; found ${JSON.stringify(name)}.`,
   );
 }

@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino';
+import { loadSuites, type Suite } from '../../evals/suite.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { type Config, type Environment, loadConfig } from '../config.ts';
 import { loadRegistry, type Registry } from '../registry/load.ts';
@@ -23,6 +24,7 @@ export interface CliContext {
   exitCode: 0 | 1 | 2;
   config(): Config;
   registry(): Registry;
+  suites(): readonly Suite[];
   /** The running instance of this configuration, where one left word of itself. */
   endpoints(): Endpoints | undefined;
   /** The configured ClickHouse, else the running instance's, else the one on the configured port. */
@@ -66,6 +68,7 @@ export function createContext(given: Partial<CliEnvironment> = {}): CliContext {
     exitCode: 0,
     config,
     registry,
+    suites: once(() => loadSuites(config().directory)),
     endpoints,
     clickhouseUrl,
     collectorUrl: () => {

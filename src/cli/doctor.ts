@@ -49,6 +49,7 @@ async function examine(context: CliContext): Promise<Check[]> {
     checkNode(),
     configuration,
     complaintsOf('loops', () => `${context.registry().loops.size} in ${config.directory}/loops`),
+    complaintsOf('suites', () => `${context.suites().length} in ${config.directory}/suites`),
     checkDisk(config.data_dir),
     ...(await checkClickHouse(context.store(), context.clock)),
     ...(await Promise.all([

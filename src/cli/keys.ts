@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
-import { LoopscopeError } from '../errors.ts';
 import { createKey, listKeys, revokeKey } from '../registry/keys.ts';
-import { LIMITS } from '../span/limits.ts';
 import type { StoredKey } from '../store/keys.ts';
+import { requireName } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { iso, time } from './format.ts';
 import { type Column, table } from './table.ts';
@@ -52,14 +51,6 @@ async function create(context: CliContext, { loop, agent }: { loop: string; agen
     context.out.note(`Key ${keyId}. This is the only time its secret is shown:`);
     context.out.line(secret);
   });
-}
-
-function requireName(option: string, name: string): void {
-  if (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && name.length <= LIMITS.nameLengthMax) return;
-  throw new LoopscopeError(
-    'usage',
-    `${option}: expected a name of letters, digits, ".", "_" and "-", at most ${LIMITS.nameLengthMax}; found ${JSON.stringify(name)}.`,
-  );
 }
 
 const COLUMNS: readonly Column<StoredKey>[] = [

@@ -4,6 +4,8 @@ import { LoopscopeError } from '../errors.ts';
 import { add as addAlerts } from './alerts.ts';
 import { type CliContext, type CliEnvironment, createContext } from './context.ts';
 import { add as addDoctor } from './doctor.ts';
+import { add as addEval } from './eval.ts';
+import { add as addGolden } from './golden.ts';
 import { add as addKeys } from './keys.ts';
 import { add as addRegistry } from './registry.ts';
 import { add as addRuns } from './runs.ts';
@@ -15,6 +17,7 @@ type AddCommand = (program: Command, context: CliContext) => void;
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ['Look:', [addStatus, addAlerts, addRuns, addTrace]],
+  ['Measure:', [addGolden, addEval]],
   ['Manage:', [addRegistry, addKeys, addDoctor]],
 ];
 

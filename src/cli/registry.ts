@@ -1,16 +1,27 @@
 import { relative } from 'node:path';
 import type { Command } from 'commander';
+import type { Suite } from '../../evals/suite.ts';
 import { LoopscopeError } from '../errors.ts';
+import type { Registry } from '../registry/load.ts';
 import type { LoopDefinition } from '../registry/loop.ts';
 import { versionOf } from '../registry/versions.ts';
+import { listDatasets } from '../store/golden.ts';
 import { type RegistryVersion, versionsOf } from '../store/registry.ts';
 import type { CliContext } from './context.ts';
 import { iso, time, UNKNOWN } from './format.ts';
+import { crossCheck } from './inventory.ts';
 import { type Column, table } from './table.ts';
 
 /** `registry`: the inventory of loops, from the files in `loops/`. */
 export function add(program: Command, context: CliContext): void {
   const registry = program.command('registry').description('check and show what loops there are');
+  registry
+    .command('check')
+    .description(
+      'check loops/ and suites/ and how they refer to each other; exit code 2 when something is wrong',
+    )
+    .addHelpText('after', '\nExample:\n  loopscope registry check')
+    .action(() => check(context));
   registry
     .command('show')
     .description("show a loop's definition and its stored versions")
@@ -23,6 +34,56 @@ export function add(program: Command, context: CliContext): void {
     .argument('<artifact>', 'its name')
     .addHelpText('after', '\nExample:\n  loopscope registry touches release-notes')
     .action((artifact: string) => touches(context, artifact));
+}
+
+async function check(context: CliContext): Promise<void> {
+  const { registry, suites, complaints } = read(context);
+  const datasets = complaints.length === 0 ? await datasetsStored(context) : undefined;
+  const found = registry && suites ? crossCheck(registry, suites, datasets) : { problems: [], warnings: [] };
+  const problems = [...complaints, ...found.problems];
+  if (problems.length > 0) context.exitCode = 2;
+  const document = {
+    ok: problems.length === 0,
+    loops: registry?.loops.size ?? null,
+    suites: suites?.length ?? null,
+    problems,
+    warnings: found.warnings,
+  };
+  context.show(document, () => {
+    for (const problem of problems) context.out.line(`${context.out.paint('red', 'wrong')}  ${problem}`);
+    for (const warning of found.warnings)
+      context.out.line(`${context.out.paint('yellow', 'note')}   ${warning}`);
+    if (problems.length === 0)
+      context.out.line(
+        `${context.out.paint('green', 'ok')}     ${document.loops} loops, ${document.suites} suites`,
+      );
+  });
+}
+
+/** The files as far as they are valid, and all complaints of both folders. */
+function read(context: CliContext): { registry?: Registry; suites?: readonly Suite[]; complaints: string[] } {
+  const complaints: string[] = [];
+  const attempt = <T>(load: () => T): T | undefined => {
+    try {
+      return load();
+    } catch (error) {
+      if (!(error instanceof LoopscopeError)) throw error;
+      complaints.push(...error.message.split('\n'));
+      return undefined;
+    }
+  };
+  context.config(); // what is wrong with the settings themselves is not the inventory's business
+  return { registry: attempt(() => context.registry()), suites: attempt(() => context.suites()), complaints };
+}
+
+/** Datasets with golden data; `undefined` where no ClickHouse can be asked, which a check of files must not need. */
+async function datasetsStored(context: CliContext): Promise<Set<string> | undefined> {
+  try {
+    return new Set((await listDatasets(context.store())).map(({ dataset }) => dataset));
+  } catch (error) {
+    if (error instanceof LoopscopeError) return undefined;
+    throw error;
+  }
 }
 
 async function show(context: CliContext, name: string): Promise<void> {

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { loadSuites } from '../../evals/suite.ts';
 import { requireKnownLoop } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { type LoopStatus, type StatusDocument, statusDocument } from './fleet-report.ts';
@@ -19,7 +18,7 @@ export function add(program: Command, context: CliContext): void {
       const sources = {
         store: context.store(),
         registry: context.registry(),
-        suites: loadSuites(context.config().directory),
+        suites: context.suites(),
         now: context.clock.now(),
         runIdleMs: context.config().evals.run_idle_s * 1000,
       };
