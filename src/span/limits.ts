@@ -18,6 +18,8 @@ export const LIMITS = {
   linksPerSpanMax: 1024,
   spanNameBytesMax: 4096,
   attributeValueBytesMax: 8 * 1024 * 1024,
+  /** A line of a file of run records. */
+  recordLineBytesMax: 16 * 1024 * 1024,
   /** Names of loops, runs and agents. */
   nameLengthMax: 200,
   /** Finished spans a gateway holds while the collector is away. */

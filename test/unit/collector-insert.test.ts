@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bySize, spanChunks } from '../../collector/insert/chunks.ts';
+import { GroupCommit } from '../../collector/insert/group.ts';
+import { RecentSet } from '../../collector/insert/recent.ts';
+import { timestamp } from '../../collector/insert/row.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
+import { recordSpans } from '../../src/records/spans.ts';
+
+/** A clock that stands still until it is moved. */
+function stillClock(): Clock & { advance(ms: number): Promise<void> } {
+  let now = 0;
+  const sleepers: { at: number; wake: () => void }[] = [];
+  return {
+    ...systemClock(),
+    now: () => now,
+    sleep: (ms, signal) =>
+      new Promise((wake, reject) => {
+        sleepers.push({ at: now + ms, wake });
+        signal?.addEventListener('abort', () => reject(signal.reason));
+      }),
+    advance: async (ms) => {
+      now += ms;
+      for (const sleeper of sleepers) if (sleeper.at <= now) sleeper.wake();
+      await new Promise(setImmediate);
+    },
+  };
+}
+
+function groups(clock: Clock, flightsMax = 1) {
+  const committed: { items: number[]; land: (error?: Error) => void }[] = [];
+  const group = new GroupCommit<number, string>({
+    commit: (items) =>
+      new Promise((resolve, reject) => {
+        const land = (error?: Error) => (error ? reject(error) : resolve(items.map((i) => `stored ${i}`)));
+        committed.push({ items: [...items], land });
+      }),
+    sizeOf: (item) => item,
+    sizeMax: 10,
+    delayMs: 50,
+    flightsMax,
+    clock,
+  });
+  return { group, committed };
+}
+
+test('items wait for company until the deadline, and each hears of its own', async () => {
+  const clock = stillClock();
+  const { group, committed } = groups(clock);
+  const results = [group.add(1), group.add(2)];
+  await clock.advance(49);
+  assert.equal(committed.length, 0);
+  await clock.advance(1);
+  assert.deepEqual(committed[0]!.items, [1, 2]);
+  committed[0]!.land();
+  assert.deepEqual(await Promise.all(results), ['stored 1', 'stored 2']);
+});
+
+test('a group that is large enough does not wait', () => {
+  const { group, committed } = groups(stillClock());
+  group.add(4);
+  assert.equal(committed.length, 0);
+  group.add(6);
+  assert.deepEqual(committed[0]!.items, [4, 6]);
+});
+
+test('with all flights taken items gather, and go when one lands', async () => {
+  const { group, committed } = groups(stillClock());
+  const results = [group.add(10), group.add(11), group.add(12)];
+  assert.equal(committed.length, 1);
+  committed[0]!.land();
+  await results[0];
+  await new Promise(setImmediate);
+  assert.deepEqual(committed[1]!.items, [11, 12]);
+  const drained = group.drain();
+  committed[1]!.land();
+  await drained;
+  await Promise.all(results);
+});
+
+test('a group that throws fails its own items and no other', async () => {
+  const { group, committed } = groups(stillClock());
+  const [first, second] = [group.add(10), group.add(11)];
+  committed[0]!.land(new Error('a bug'));
+  await assert.rejects(first, /a bug/);
+  await new Promise(setImmediate);
+  committed[1]!.land();
+  assert.equal(await second, 'stored 11');
+});
+
+test('what is remembered is bounded in number and age', async () => {
+  const clock = stillClock();
+  const recent = new RecentSet(2, 1_000, clock);
+  for (const key of ['a', 'b', 'a', 'c']) recent.add(key);
+  assert.deepEqual([recent.has('a'), recent.has('b'), recent.has('c'), recent.size], [true, false, true, 2]);
+  await clock.advance(1_001);
+  assert.equal(recent.has('a'), false);
+});
+
+test('an insert has few days, rows and bytes, and the same spans are always cut the same way', () => {
+  const spans = Array.from({ length: 120 }, (_, i) => {
+    const ts = new Date(Date.UTC(2023, 0, 1 + ((i * 7) % 120))).toISOString();
+    return recordSpans({ loop: 'l', run: `r-${i}`, ts }, { registered: true })[0]!;
+  });
+  const chunks = spanChunks(spans);
+  assert.deepEqual(
+    chunks.map((c) => c.length),
+    [50, 50, 20],
+  );
+  assert.deepEqual(spanChunks([...spans]), chunks);
+  assert.deepEqual(
+    bySize([5, 5, 5, 30, 1], (n) => n, 3, 12),
+    [[5, 5], [5], [30], [1]],
+  );
+  assert.deepEqual(
+    bySize([1, 1, 1, 1], (n) => n, 3, 12),
+    [[1, 1, 1], [1]],
+  );
+});
+
+test('times are written with nine digits and their zone', () => {
+  assert.equal(timestamp(1687856400000000001n), '2023-06-27T09:00:00.000000001Z');
+  assert.equal(timestamp(0n), '1970-01-01T00:00:00.000000000Z');
+  assert.equal(timestamp(2n ** 63n - 1n), '2262-04-11T23:47:16.854775807Z');
+});
