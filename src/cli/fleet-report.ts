@@ -128,7 +128,7 @@ function figures(totals: LoopTotals | undefined): Figures {
 }
 
 /** The average run length that the loop's suites ask for: the longest, as the evaluator takes it. */
-function arlOf(loop: string, suites: readonly Suite[]): number {
+export function arlOf(loop: string, suites: readonly Suite[]): number {
   const asked = suites.filter((suite) => suite.loop === loop).map((suite) => suite.detector.arl);
   return asked.length > 0 ? Math.max(...asked) : ARL_DEFAULT;
 }

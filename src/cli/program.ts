@@ -2,22 +2,27 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { LoopscopeError } from '../errors.ts';
 import { add as addAlerts } from './alerts.ts';
+import { add as addBacktest } from './backtest.ts';
 import { type CliContext, type CliEnvironment, createContext } from './context.ts';
 import { add as addDoctor } from './doctor.ts';
 import { add as addEval } from './eval.ts';
 import { add as addGolden } from './golden.ts';
+import { add as addImport } from './import.ts';
 import { add as addKeys } from './keys.ts';
+import { add as addProvider } from './provider.ts';
 import { add as addRegistry } from './registry.ts';
 import { add as addRuns } from './runs.ts';
 import { add as addStatus } from './status.ts';
 import { add as addTrace } from './trace.ts';
+import { add as addUp } from './up.ts';
 
 /** Adds a command, with what it says of itself, to the program. */
 type AddCommand = (program: Command, context: CliContext) => void;
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
+  ['Run:', [addUp, addProvider]],
   ['Look:', [addStatus, addAlerts, addRuns, addTrace]],
-  ['Measure:', [addGolden, addEval]],
+  ['Measure:', [addImport, addGolden, addEval, addBacktest]],
   ['Manage:', [addRegistry, addKeys, addDoctor]],
 ];
 
