@@ -99,7 +99,9 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
   async function startGatewayRole(store: Store): Promise<void> {
     const registry = watchRegistry(config.directory, {
       log,
-      onChange: (loops) => recordVersions(store, loops, clock),
+      onChange: async (loops) => {
+        await recordVersions(store, loops, clock);
+      },
     });
     closers.push(() => registry.close());
     await recordVersions(store, registry.current(), clock);
