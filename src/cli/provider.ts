@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { LoopscopeError } from '../errors.ts';
-import { startRecordedProvider } from '../provider/server.ts';
 import { readRecords } from '../records/read.ts';
 import type { RunRecord } from '../records/record.ts';
 import type { CliContext } from './context.ts';
@@ -19,6 +18,7 @@ export function add(program: Command, context: CliContext): void {
       '\nExample:\n  loopscope provider runs.jsonl --port 4010\n\nAnswers by model and prompt, in recorded order. Point `providers.openai.base_url` of loopscope.yaml,\nor a loop itself, at http://127.0.0.1:4010/v1.',
     )
     .action(async (file: string, options: { port: number; latency: 'recorded' | number }) => {
+      const { startRecordedProvider } = await import('../provider/server.ts');
       const interrupted = untilInterrupted();
       const records = await readAll(file, context);
       const provider = await startRecordedProvider({ records, ...options, log: context.log() });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ROLES, type Role, startSystem } from '../system.ts';
+import type { Role } from '../system.ts';
 import type { CliContext } from './context.ts';
 import { removeEndpoints, writeEndpoints } from './endpoints.ts';
 import { untilInterrupted } from './interrupt.ts';
@@ -20,7 +20,7 @@ export function add(program: Command, context: CliContext): void {
       'after',
       '\nExample:\n  loopscope up\n\nPrints `ready gateway=URL collector=URL clickhouse=URL` when all of it answers. Ctrl-C ends it.',
     )
-    .action(() => serve(context, ROLES));
+    .action(() => serve(context));
   for (const [role, description] of SINGLE_ROLES)
     program
       .command(role)
@@ -29,18 +29,22 @@ export function add(program: Command, context: CliContext): void {
         'after',
         `\nExample:\n  loopscope ${role}\n\nPrints \`ready ${role}=URL\` when it answers.`,
       )
-      .action(() => serve(context, [role]));
+      .action(() => serve(context, role));
 }
 
-async function serve(context: CliContext, roles: readonly Role[]): Promise<void> {
+/** Runs one role, or without one all of them, until interrupted. */
+async function serve(context: CliContext, role?: Role): Promise<void> {
+  // Loaded here: the other commands must not wait for all that the roles are made of.
+  const { ROLES, startSystem } = await import('../system.ts');
+  const roles = role === undefined ? ROLES : [role];
   const config = context.config();
   const interrupted = untilInterrupted();
   const system = await startSystem({ config, roles, clock: context.clock, log: context.log() });
-  const all = roles === ROLES;
+  const all = role === undefined;
   try {
     const { gateway, collector, clickhouse, evals } = system.endpoints;
     if (all) writeEndpoints(config.data_dir, { pid: process.pid, gateway, collector, clickhouse, evals });
-    const shown = all ? { gateway, collector, clickhouse } : { [roles[0]!]: system.endpoints[roles[0]!] };
+    const shown = all ? { gateway, collector, clickhouse } : { [role]: system.endpoints[role] };
     const urls = Object.entries(shown).map(([role, url]) => `${role}=${url}`);
     context.out.line(`ready ${urls.join(' ')}`);
     await Promise.race([interrupted, system.failed]);
