@@ -43,8 +43,10 @@ export interface OpenRun {
   readonly traceId: string;
   readonly registered: boolean;
   readonly agents: Map<string, AgentWindow>;
-  /** Statements already recorded: what each was about → its span id. */
-  readonly said: Map<string, string>;
+  /** Span ids of the effects on record. */
+  readonly effects: Set<string>;
+  /** Each checker's last verdict, and how many other ones it gave before. */
+  readonly verdicts: Map<string, { said: string; nth: number }>;
   startNs: bigint;
   endNs: bigint;
   lastUsedMs: number;
@@ -103,7 +105,8 @@ export class Runs {
         registered,
         traceId: traceId ?? runTraceId(loop, runId),
         agents: new Map(),
-        said: new Map(),
+        effects: new Set(),
+        verdicts: new Map(),
         startNs: atNs,
         endNs: atNs,
         lastUsedMs: 0,

@@ -45,7 +45,7 @@ const EXPECTED = {
   end: '{"outcome"?: "ok" | "error"} or nothing',
 };
 
-/** Statements that one run may have on record. */
+/** Effects, and checkers with a verdict, that a run is remembered to have. */
 const SAID_MAX = 10_000;
 
 export interface StatementContext {
@@ -81,8 +81,8 @@ export async function handleStatement(
       : effectSpans(parse(kind, Effects, body));
   const run = runs.touch(name, atNs);
   for (const statement of statements) {
-    const spanId = recordSpanId(run.traceId, ...statement.what);
-    if (isRepeat(run, statement, spanId)) continue;
+    const spanId = newSpanId(run, statement);
+    if (spanId === undefined) continue;
     tracing.emit({
       ...statement,
       traceId: run.traceId,
@@ -139,15 +139,24 @@ function effectSpans(body: z.infer<typeof Effects>): Statement[] {
 }
 
 /**
- * Whether this was said before. Effects add up, so each counts once. Of a checker's verdicts the last one counts,
- * so only a repeat of that is no news.
+ * The span id of a statement, `undefined` when it was said before. Effects add up, so each counts once. Of a
+ * checker's verdicts the last one counts, so only a repeat of that is no news: pass, fail, pass is three.
  */
-function isRepeat(run: OpenRun, { what }: Statement, spanId: string): boolean {
+function newSpanId(run: OpenRun, { what }: Statement): string | undefined {
+  const { traceId, effects, verdicts } = run;
   const [kind, name] = what;
-  const key = kind === 'verdict' ? `verdict ${name}` : spanId;
-  if (run.said.get(key) === spanId) return true;
-  if (run.said.size < SAID_MAX) run.said.set(key, spanId);
-  return false;
+  if (kind === 'effect') {
+    const spanId = recordSpanId(traceId, ...what);
+    if (effects.has(spanId)) return undefined;
+    if (effects.size < SAID_MAX) effects.add(spanId);
+    return spanId;
+  }
+  const said = JSON.stringify(what);
+  const last = verdicts.get(name);
+  if (last?.said === said) return undefined;
+  const nth = last ? last.nth + 1 : 0;
+  if (last || verdicts.size < SAID_MAX) verdicts.set(name, { said, nth });
+  return recordSpanId(traceId, ...what, String(nth));
 }
 
 function parse<S extends z.ZodType>(

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { anthropic } from '../../src/gateway/anthropic.ts';
+import { requestHeaders, responseHeaders } from '../../src/gateway/headers.ts';
+import { openai } from '../../src/gateway/openai.ts';
+import { costUsd } from '../../src/gateway/price.ts';
+import { openTap } from '../../src/gateway/tap.ts';
+import { readVerdict } from '../../src/gateway/verdict.ts';
+import { LIMITS } from '../../src/span/limits.ts';
+import { chatCompletion, sse } from '../support/scripted-provider.ts';
+
+test('a verdict is read by its rule, through code fences and prose, and is otherwise unknown', () => {
+  const rule = { json: '$.result.ok' };
+  assert.equal(readVerdict(rule, '{"result":{"ok":true}}'), true);
+  assert.equal(readVerdict(rule, 'Sure!\n```json\n{"result": {"ok": false}}\n```\nDone.'), false);
+  for (const answer of ['', 'yes', '{"result":{"ok":"true"}}', '{"result":null}', '{"ok":true}', '{'])
+    assert.equal(readVerdict(rule, answer), undefined, answer);
+  assert.equal(readVerdict({ json: '$.constructor.name' }, '{}'), undefined);
+  assert.equal(readVerdict({ regex: '^PASS' }, 'PASS: fine'), true);
+  assert.equal(readVerdict({ regex: '^PASS' }, 'no PASS'), false);
+});
+
+test('a cost is unknown when the model, a count or sense is missing, and never 0 for that', () => {
+  const cost = (model: string | undefined, usage: object) =>
+    costUsd('openai', model, usage, Date.UTC(2026, 0));
+  assert.equal(cost('gpt-4-0613', { inputTokens: 1000, outputTokens: 100 }), 0.036);
+  assert.equal(cost('made-up-model', { inputTokens: 1, outputTokens: 1 }), undefined);
+  assert.equal(cost(undefined, { inputTokens: 1, outputTokens: 1 }), undefined);
+  assert.equal(cost('gpt-4o', { outputTokens: 1 }), undefined);
+  assert.equal(cost('gpt-4o', { inputTokens: 1 }), undefined);
+  assert.equal(cost('gpt-4o', { inputTokens: 10, cacheReadTokens: 400, outputTokens: 1 }), undefined);
+});
+
+test('tokens written to the cache for an hour cost what that costs', () => {
+  const { usage } = anthropic.readAnswer({
+    usage: {
+      input_tokens: 0,
+      cache_creation_input_tokens: 1_000_000,
+      cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 1_000_000 },
+      output_tokens: 0,
+    },
+  });
+  assert.equal(costUsd('anthropic', 'claude-sonnet-4-20250514', usage, Date.UTC(2026, 0)), 6);
+});
+
+test('headers of the connection, ours and virtual keys do not cross; the rest does, in order', () => {
+  const raw = [
+    'Host',
+    'gw',
+    'Connection',
+    'keep-alive, X-Hop',
+    'X-Hop',
+    '1',
+    'X-Loop-Run',
+    'r',
+    'x-loop',
+    'l',
+  ].concat([
+    'Authorization',
+    'Bearer lsk_x',
+    'Content-Length',
+    '2',
+    'TE',
+    'trailers',
+    'Accept',
+    'a',
+    'X-Loopy',
+    'y',
+  ]);
+  assert.deepEqual(requestHeaders(raw, openai, 'sk-ours'), [
+    'Accept',
+    'a',
+    'X-Loopy',
+    'y',
+    'authorization',
+    'Bearer sk-ours',
+  ]);
+  const own = ['x-api-key', 'sk-mine', 'authorization', 'Bearer lsk_x'];
+  assert.deepEqual(requestHeaders(own, anthropic, 'sk-ours'), ['x-api-key', 'sk-mine']);
+  assert.deepEqual(
+    responseHeaders(
+      ['Transfer-Encoding', 'chunked', 'Set-Cookie', 'a', 'Set-Cookie', 'b', 'x-loopscope-run', 'spoof'],
+      'r',
+      't',
+    ),
+    ['Set-Cookie', 'a', 'Set-Cookie', 'b', 'x-loopscope-run', 'r', 'x-loopscope-trace', 't'],
+  );
+});
+
+const tapOf = (contentType: string, contentEncoding = '', status = 200) =>
+  openTap({ protocol: openai, status, contentType, contentEncoding, readable: true });
+
+test('an answer larger than the limit is not read, plain or inflated', async () => {
+  const big = Buffer.from(JSON.stringify(chatCompletion('x'.repeat(LIMITS.tapBytesMax))));
+  for (const [bytes, encoding] of [
+    [big, ''],
+    [gzipSync(big), 'gzip'],
+  ] as const) {
+    const tap = tapOf('application/json', encoding);
+    tap.write(bytes);
+    assert.deepEqual(await tap.end(), { skipped: 'too_large' });
+  }
+});
+
+test('a compressed stream that is cut is read as far as it came', async () => {
+  const chunk = {
+    id: 'c',
+    model: 'm',
+    choices: [{ index: 0, delta: { content: 'half' }, finish_reason: null }],
+  };
+  const noise = Array.from({ length: 2_000 }, (_, i) => ({ ...chunk, id: `c${Math.sin(i)}` }));
+  const whole = gzipSync(sse(chunk, ...noise));
+  const tap = tapOf('text/event-stream', 'gzip');
+  tap.write(whole.subarray(0, whole.length >> 1));
+  const { answer } = await tap.end();
+  assert.match(answer!.text, /^half/);
+  assert.equal(answer!.complete, false);
+});
+
+test('an encoding or a body that cannot be read is counted, not guessed', async () => {
+  const strange = tapOf('application/json', 'gzip, br');
+  strange.write(Buffer.from('??'));
+  assert.deepEqual(await strange.end(), { skipped: 'encoding' });
+  const html = tapOf('application/json');
+  html.write(Buffer.from('<html>'));
+  assert.deepEqual(await html.end(), { skipped: 'malformed' });
+  const lies = tapOf('application/json', 'gzip');
+  lies.write(Buffer.from('{"not":"gzip"}'));
+  assert.equal((await lies.end()).skipped, 'malformed');
+});
