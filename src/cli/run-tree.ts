@@ -190,5 +190,8 @@ function descendants(node: TreeNode): TreeNode[] {
 const total = (figures: readonly (number | null)[]): number | null =>
   figures.reduce((sum, figure) => (figure === null ? sum : (sum ?? 0) + figure), null);
 
-/** By start; at the same instant run, agent and call keep the order in which they contain each other. */
-const byStart = (a: TreeNode, b: TreeNode) => a.startMs - b.startMs || b.endMs - a.endMs;
+/** By start; what began at the same instant in the order in which a run goes. */
+const byStart = (a: TreeNode, b: TreeNode) => a.startMs - b.startMs || rank(a) - rank(b);
+
+const KINDS = ['run', 'agent', 'call', 'span', 'verdict', 'effect'];
+const rank = ({ kind }: TreeNode) => KINDS.indexOf(kind);
