@@ -26,8 +26,8 @@ export interface AlertChange {
 }
 
 const COLUMNS = `
-  alert_id, loop, kind, state, toUnixTimestamp64Milli(at) AS at, toUnixTimestamp64Milli(started_at) AS started_at,
-  toUnixTimestamp64Milli(change_at) AS change_at, change_at_run, cause, evidence`;
+  alert_id, loop, kind, state, toUnixTimestamp64Milli(a.at) AS at, toUnixTimestamp64Milli(a.started_at) AS started_at,
+  toUnixTimestamp64Milli(a.change_at) AS change_at, change_at_run, cause, evidence`;
 
 interface Row {
   alert_id: string;

@@ -26,8 +26,8 @@ export interface GoldenIndex {
 }
 
 const NEWEST = (db: string) => `
-  SELECT dataset, argMax(version, (imported_at, version)) AS version, max(imported_at) AS imported_at
-  FROM ${db}.golden_items GROUP BY dataset`;
+  SELECT g.dataset AS dataset, argMax(g.version, (g.imported_at, g.version)) AS version, max(g.imported_at) AS imported_at
+  FROM ${db}.golden_items AS g GROUP BY g.dataset`;
 
 /** Every dataset with its version in force, by name. */
 export async function listDatasets(store: Store): Promise<Dataset[]> {
@@ -36,7 +36,7 @@ export async function listDatasets(store: Store): Promise<Dataset[]> {
             toUnixTimestamp64Milli(max(n.imported_at)) AS imported_at
      FROM (${NEWEST(store.database)}) AS n
      JOIN ${store.database}.golden_items AS i ON i.dataset = n.dataset AND i.version = n.version
-     GROUP BY dataset, version ORDER BY dataset`,
+     GROUP BY n.dataset, n.version ORDER BY n.dataset`,
   );
   return rows.map((row) => ({ ...row, imported_at: new Date(Number(row.imported_at)).toISOString() }));
 }

@@ -54,7 +54,7 @@ export async function jobHistories(
 /** By suite: the newest state of its newest job. */
 export async function lastJobs(store: Store): Promise<Map<string, JobRow>> {
   const rows = await store.query<JobRow>(
-    `SELECT suite, toUnixTimestamp64Milli(due_at) AS due_at, state, toUnixTimestamp64Milli(at) AS at,
+    `SELECT suite, toUnixTimestamp64Milli(j.due_at) AS due_at, state, toUnixTimestamp64Milli(j.at) AS at,
             scored, errors, unmatched, message
      FROM ${store.database}.eval_jobs AS j
      ORDER BY j.due_at DESC, state != 'started' DESC, j.at DESC LIMIT 1 BY suite`,

@@ -73,11 +73,12 @@ const runsInReach = (db: string) => `
 /** Of each day the `perDay` unscored runs with the lowest hashes, oldest run first. */
 export function unscoredRuns(store: Store, query: ScoreQuery, perDay: number): Promise<UnscoredRun[]> {
   return store.query<UnscoredRun>(
-    `SELECT run_id, item_id, input_hash, output_hash, toString(day) AS day, u FROM (
-       SELECT *, sipHash64(run_id) / 18446744073709551616 AS u
-       FROM (${runsInReach(store.database)}) WHERE matched AND NOT scored
-       ORDER BY day, u LIMIT {perDay:UInt32} BY day)
-     ORDER BY started_at, run_id`,
+    `SELECT c.run_id AS run_id, c.item_id AS item_id, c.input_hash AS input_hash, c.output_hash AS output_hash,
+            toString(c.day) AS day, c.u AS u
+     FROM (SELECT *, sipHash64(r.run_id) / 18446744073709551616 AS u
+           FROM (${runsInReach(store.database)}) AS r WHERE r.matched AND NOT r.scored
+           ORDER BY r.day, u LIMIT {perDay:UInt32} BY r.day) AS c
+     ORDER BY c.started_at, c.run_id`,
     { ...query, perDay },
   );
 }
@@ -85,9 +86,9 @@ export function unscoredRuns(store: Store, query: ScoreQuery, perDay: number): P
 /** How each day's runs stand with a suite. */
 export function dayCounts(store: Store, query: ScoreQuery): Promise<DayRow[]> {
   return store.query<DayRow>(
-    `SELECT toString(day) AS day, countIf(matched) AS matched, countIf(scored) AS scored,
-            countIf(NOT matched AND NOT scored) AS unmatched
-     FROM (${runsInReach(store.database)}) GROUP BY day ORDER BY day`,
+    `SELECT toString(r.day) AS day, countIf(r.matched) AS matched, countIf(r.scored) AS scored,
+            countIf(NOT r.matched AND NOT r.scored) AS unmatched
+     FROM (${runsInReach(store.database)}) AS r GROUP BY r.day ORDER BY r.day`,
     { ...query },
   );
 }
