@@ -5,19 +5,20 @@ import type { Candidate, Cause, Dimension, Observation } from './observation.ts'
  * The cause of a change: a version that changed for good where the scores say that the level changed.
  *
  * The moment of a version change is named before the scores are looked at, while the likeliest cut is the best
- * of n. So a version change is a candidate while its likelihood is within ln n of the best cut's (the price of
- * choosing among n, as in BIC), and never stricter than the support region itself. The one candidate, or the
- * one that is clearly likelier than every other, is the cause; else the cause is unknown and the candidates
- * stand in the evidence.
+ * of n; and levels change at version changes far more often than elsewhere. So a version change is a candidate
+ * while its likelihood is within ln n + PRIOR of the best cut's: posterior odds above 1, when a level that
+ * changed near a version change is held e^PRIOR ≈ 7 times as likely to have changed with it as at any other run.
+ * The one candidate, or the one that is clearly likelier than every other, is the cause; else the cause is
+ * unknown and the candidates stand in the evidence.
  */
 
-const SUPPORT_MIN = 3;
+const PRIOR = 2;
 /** A candidate is clearly likelier at e³ ≈ 20 times the likelihood. */
 const CLEARLY = 3;
 /** A version is that of a stretch of runs when so many of those with a known version have it. */
 const MAJORITY = 0.8;
-/** Runs with a known version that show what was there before. */
-const RUNS_BEFORE = 50;
+/** Runs with a known version that show what was there before, and what came next. */
+const RUNS_BESIDE = 50;
 
 const VERSIONS: Record<Dimension, (run: Observation) => string> = {
   model: (run) => run.servedModel,
@@ -41,7 +42,7 @@ export interface Attribution {
 export function attribute(runs: readonly Observation[], fall: Fall): Attribution {
   const scoredBefore = scoredBeforeEach(runs);
   const scored = fall.relative.length - 1;
-  const tolerance = Math.max(SUPPORT_MIN, Math.log(scored));
+  const tolerance = Math.log(scored) + PRIOR;
   const candidates: Candidate[] = [];
   for (const dimension of Object.keys(VERSIONS) as Dimension[]) {
     for (const change of lastingChanges(runs, VERSIONS[dimension])) {
@@ -75,7 +76,7 @@ interface LastingChange {
   position: number;
 }
 
-/** Where the version changed and then stayed to the end of the list; one place for each pair of versions. */
+/** Where the version changed, at once and then to the end of the list; one place for each pair of versions. */
 export function lastingChanges(
   runs: readonly Observation[],
   versionOf: (run: Observation) => string,
@@ -90,9 +91,10 @@ export function lastingChanges(
     after.set(to, (after.get(to) ?? 0) + 1);
     const runsAfter = known.length - i;
     if (known[i - 1]!.version === to || after.get(to)! < MAJORITY * runsAfter) continue;
-    const before = known.slice(Math.max(0, i - RUNS_BEFORE), i);
+    const before = known.slice(Math.max(0, i - RUNS_BESIDE), i);
     const from = majority(before.map((k) => k.version));
     if (from === undefined || from === to) continue;
+    if (majority(known.slice(i, i + RUNS_BESIDE).map((k) => k.version)) !== to) continue;
     // A canary before the switch gives several places: the one that parts the two versions best is it.
     const count = (version: string) => before.filter((k) => k.version === version).length;
     const fit = count(from) - count(to) + after.get(to)! - (after.get(from) ?? 0);

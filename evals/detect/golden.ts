@@ -1,5 +1,5 @@
 import { fallPoint } from '../stats/change-point.ts';
-import { advance, evidence, noEvidence } from '../stats/e-detector.ts';
+import { advance, type EDetector, evidence, evidenceOfBestStart, noEvidence } from '../stats/e-detector.ts';
 import { describeAlarm } from './alarm.ts';
 import { BASELINE_ERROR, type Baseline, type Bound, forget, learn, noBaseline, relearn } from './baseline.ts';
 import { type History, remember, since } from './history.ts';
@@ -16,7 +16,7 @@ import { type Recovery, recovered, startRecovery } from './recovery.ts';
  * The argument. Scores X_t ∈ [0,1] with E[X_t | past] = μ_t, μ_1 ≤ μ_2 ≤ … (no fall).
  *  1. At fixed numbers of scores a lower bound for the present mean is learnt (baseline.ts). Earlier means are
  *     not above the present one, so each bound is wrong with at most its level of probability; the levels of all
- *     epochs, methods and regimes sum to at most β = BASELINE_ERROR. m_t, the highest bound so far, is known
+ *     epochs, methods and regimes sum to at most β = BASELINE_ERROR. m_t, the highest of them so far, is known
  *     before X_{t+1}. Let N be the first time a bound is wrong: P(N < ∞) ≤ β.
  *  2. Until N, m ≤ μ, so every bet 1 + λ(m − X) is non-negative with conditional mean ≤ 1, and the mixture of
  *     Shiryaev–Roberts processes M (e-detector.ts) makes M_t − t a supermartingale, started at the end of the
@@ -38,6 +38,8 @@ export interface Settings {
 }
 
 const LEARN_SCORES = 50;
+/** e³: strong evidence. */
+const BEST_START_MIN = 20;
 
 /** Plain data: it can be stored as JSON and taken up again. */
 export interface GoldenState {
@@ -47,9 +49,8 @@ export interface GoldenState {
   /** First run of the present regime: what lies before it does not date a change. */
   regimeStart: number;
   baseline: Baseline;
-  /** Components of the e-detectors. */
-  fall: number[];
-  rise: number[];
+  fall: EDetector;
+  rise: EDetector;
   history: History;
   /** While alarmed. */
   recovery: Recovery | null;
@@ -101,11 +102,15 @@ function watchOn(state: GoldenState, run: Observation, score: number) {
   const { low, high } = state.baseline;
   if (low) state.fall = advance(state.fall, score, low.value);
   if (high) state.rise = advance(state.rise, 1 - score, 1 - high.value);
-  if (low && evidence(state.fall) >= threshold(state)) return fell(state, run, low);
-  if (high && evidence(state.rise) >= threshold(state)) return rose(state, run, high);
+  if (low && isAlarming(state, state.fall)) return fell(state, run, low);
+  if (high && isAlarming(state, state.rise)) return rose(state, run, high);
   learn(state.baseline, score, state.learnScores);
   return { state, events: NONE };
 }
+
+/** The second condition only ever delays an alarm: it asks for scores that speak for a change, not for time. */
+const isAlarming = (state: GoldenState, detector: EDetector): boolean =>
+  evidence(detector) >= threshold(state) && evidenceOfBestStart(detector) >= BEST_START_MIN;
 
 function fell(state: GoldenState, run: Observation, low: Bound) {
   const alarm = alarmOf('golden_drop', state, run, low);

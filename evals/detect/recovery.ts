@@ -1,9 +1,10 @@
-import { advanceCusum, evidence, noEvidence } from '../stats/e-detector.ts';
+import { advance, type EDetector, evidenceOfBestStart, noEvidence } from '../stats/e-detector.ts';
 
 /**
  * When a loop that fell is well again: evidence against "the mean is at most halfway back up".
  *
- * An e-detector of CUSUM type, on 1 − score. Were the loop to stay exactly halfway, it would be called recovered by mistake
+ * An e-detector on 1 − score, by its best start: the
+ * threshold is low, and Shiryaev–Roberts would reach it by the passing of time. Were the loop to stay exactly halfway, it would be called recovered by mistake
  * once in `RUN_LENGTH` scores on average; where it fell to, hardly ever. The level it fell to goes on being
  * learnt: at the alarm it rests on few scores, chosen because they were bad, so it is shrunk towards the old one.
  */
@@ -15,7 +16,7 @@ export interface Recovery {
   /** Scores since the change, and their sum. */
   n: number;
   sum: number;
-  components: number[];
+  evidence: EDetector;
 }
 
 /** @param fallen the scores from the change to the alarm */
@@ -23,15 +24,15 @@ export const startRecovery = (before: number, fallen: readonly number[]): Recove
   before,
   n: fallen.length,
   sum: fallen.reduce((a, b) => a + b, 0),
-  components: noEvidence(),
+  evidence: noEvidence(),
 });
 
 /** A score later; true when the loop has recovered. Changes `recovery` in place. */
 export function recovered(recovery: Recovery, score: number): boolean {
   const after = (recovery.sum + PRIOR_SCORES * recovery.before) / (recovery.n + PRIOR_SCORES);
   const halfway = (recovery.before + Math.min(after, recovery.before)) / 2;
-  recovery.components = advanceCusum(recovery.components, 1 - score, 1 - halfway);
+  recovery.evidence = advance(recovery.evidence, 1 - score, 1 - halfway);
   recovery.n++;
   recovery.sum += score;
-  return evidence(recovery.components) >= RUN_LENGTH;
+  return evidenceOfBestStart(recovery.evidence) >= RUN_LENGTH;
 }

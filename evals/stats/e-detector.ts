@@ -22,28 +22,43 @@ export const DROP_GRID: readonly number[] = Array.from(
   (_, j) => FINEST * (COARSEST / FINEST) ** (j / (COMPONENTS - 1)),
 );
 
-/** Components at their start: no evidence. */
-export const noEvidence = (): number[] => DROP_GRID.map(() => 0);
-
-/** One score later, by Shiryaev–Roberts. `level` must have been known before the score came. Pure. */
-export const advance = (components: readonly number[], score: number, level: number): number[] =>
-  components.map((value, j) => bet(j, score, level) * (value + 1));
-
 /**
- * One score later, by CUSUM: M_j ← L_j·max(M_j, 1), which never exceeds Shiryaev–Roberts and so keeps its
- * promise. Slower for small drops, but at rest near 1 where the other hovers near the length of its memory:
- * for low thresholds.
+ * Both forms of the process, a number a component. `roberts` keeps the promise above and is the fastest to reach
+ * a threshold; but it sums over every start, so it also grows by the mere passing of time while the scores stay
+ * close to the level. `cusum`, L_j·max(M_j, 1), follows the best start alone: it never exceeds `roberts`, keeps
+ * the same promise, and rises above 1 only by scores that speak for a fall.
  */
-export const advanceCusum = (components: readonly number[], score: number, level: number): number[] =>
-  components.map((value, j) => bet(j, score, level) * Math.max(value, 1));
-
-/** The evidence: the average of the components. */
-export function evidence(components: readonly number[]): number {
-  let sum = 0;
-  for (const value of components) sum += value;
-  return sum / components.length;
+export interface EDetector {
+  roberts: number[];
+  cusum: number[];
 }
 
-/** Nothing can fall below 0, and a level of 1 would be refuted by the first miss: no bet there. */
-const bet = (j: number, score: number, level: number): number =>
-  level <= 0 || level >= 1 ? 1 : 1 + (DROP_GRID[j]! * (level - score)) / (1 - level);
+/** At the start: no evidence. */
+export const noEvidence = (): EDetector => ({
+  roberts: DROP_GRID.map(() => 0),
+  cusum: DROP_GRID.map(() => 0),
+});
+
+/** One score later. `level` must have been known before the score came. Pure. */
+export function advance(detector: EDetector, score: number, level: number): EDetector {
+  // Nothing can fall below 0, and a level of 1 would be refuted by the first miss: no bet.
+  if (level <= 0 || level >= 1) return detector;
+  const step = (level - score) / (1 - level);
+  const bet = DROP_GRID.map((d) => 1 + d * step);
+  return {
+    roberts: detector.roberts.map((value, j) => bet[j]! * (value + 1)),
+    cusum: detector.cusum.map((value, j) => bet[j]! * Math.max(value, 1)),
+  };
+}
+
+/** The evidence by Shiryaev–Roberts: what a threshold on the average run length is for. */
+export const evidence = (detector: EDetector): number => mean(detector.roberts);
+
+/** The evidence by CUSUM: that of the best start alone. */
+export const evidenceOfBestStart = (detector: EDetector): number => mean(detector.cusum);
+
+function mean(values: readonly number[]): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum / values.length;
+}

@@ -1,0 +1,40 @@
+import type { Observation } from '../../evals/detect/observation.ts';
+
+/** A stretch of a simulated loop: `runs` runs whose score `draw` gives (null: not scored), under these versions. */
+export interface Stretch {
+  runs: number;
+  draw: () => number | null;
+  model?: string;
+  prompt?: string;
+  tools?: string;
+  checker?: string;
+  pass?: boolean | null;
+}
+
+const START_MS = Date.UTC(2023, 5, 1);
+
+/** The stretches one after the other, a run a minute. */
+export function seriesOf(...stretches: Stretch[]): Observation[] {
+  const series: Observation[] = [];
+  for (const stretch of stretches)
+    for (let i = 0; i < stretch.runs; i++)
+      series.push({
+        index: series.length,
+        runId: `r-${series.length}`,
+        at: new Date(START_MS + series.length * 60_000).toISOString(),
+        score: stretch.draw(),
+        checkerPass: stretch.pass === undefined ? true : stretch.pass,
+        servedModel: stretch.model ?? 'model-a',
+        promptVersion: stretch.prompt ?? 'prompt-a',
+        toolsVersion: stretch.tools ?? 'tools-a',
+        checkerVersion: stretch.checker ?? 'checks@1',
+      });
+  return series;
+}
+
+/** Scores that are 1 with probability `p`, else 0. */
+export const coin = (random: () => number, p: number) => () => (random() < p ? 1 : 0);
+
+/** Scores in between: the mean of three uniforms, moved to `centre` and `width` wide. */
+export const graded = (random: () => number, centre: number, width: number) => () =>
+  centre + width * ((random() + random() + random()) / 3 - 0.5);
