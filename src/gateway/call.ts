@@ -25,8 +25,8 @@ export interface CallContext {
   metrics: Metrics;
   clock: Clock;
   log: Logger;
-  /** Spans that wait for their answer to be read. */
-  unwritten: Set<Promise<void>>;
+  /** Calls whose span is still to come. */
+  unrecorded: Set<Promise<void>>;
 }
 
 /**
@@ -60,6 +60,8 @@ export async function handleCall(
   runs.callStarted(run);
   const traceId = remote?.traceId ?? run.traceId;
   incoming.taken();
+  const recorded = Promise.withResolvers<void>();
+  context.unrecorded.add(recorded.promise);
 
   let status: number | undefined;
   let firstChunkNs: bigint | undefined;
@@ -75,7 +77,7 @@ export async function handleCall(
     runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
     metrics.request(protocol.provider, status ?? 0);
     const record = { method, route, operation, caller, run, traceId, target, request, startNs, endNs };
-    const written = (async () => {
+    void (async () => {
       const read = (await tap?.end()) ?? {};
       if (read.skipped) metrics.unread(read.skipped);
       const spanId = clock.randomHex(8);
@@ -85,8 +87,10 @@ export async function handleCall(
       );
     })()
       .catch((error: Error) => log.error({ err: error }, 'a call could not be recorded'))
-      .finally(() => context.unwritten.delete(written));
-    context.unwritten.add(written);
+      .finally(() => {
+        context.unrecorded.delete(recorded.promise);
+        recorded.resolve();
+      });
   };
   const refuse = (error: LoopscopeError, errorType: string) => {
     metrics.refused(error.code);
@@ -100,6 +104,8 @@ export async function handleCall(
 
   let provider: ProviderCall | undefined;
   response.on('finish', () => finish());
+  // A caller that is gone in the middle of a write is told of by `close`, which follows.
+  response.on('error', () => {});
   response.on('close', () => {
     if (response.writableFinished) return;
     finish('client_disconnected');

@@ -47,6 +47,8 @@ export interface Gateway {
 
 const DRAIN_MS = 5_000;
 const LAST_SPANS_MS = 5_000;
+/** A request that takes longer to arrive is not being sent. */
+const REQUEST_MS_MAX = 120_000;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /** Starts the gateway. Throws `config_invalid` without a collector, `port_in_use`. */
@@ -71,7 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     clock,
     log,
-    unwritten: new Set(),
+    unrecorded: new Set(),
   };
   const app = createApp(context);
   let closing: Promise<void> | undefined;
@@ -84,7 +86,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await app.close();
     drained.abort();
     await deadline;
-    await Promise.all(context.unwritten);
+    await Promise.all(context.unrecorded);
     runs.close();
     await Promise.all([tracing.close(LAST_SPANS_MS), connections.destroy()]);
   };
@@ -125,6 +127,7 @@ function createApp(context: CallContext): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: LIMITS.gatewayBodyBytesMax,
+    requestTimeout: REQUEST_MS_MAX,
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     frameworkErrors: (error, request, reply) => refuse(context, error, request, reply as FastifyReply),
@@ -142,7 +145,13 @@ function createApp(context: CallContext): FastifyInstance {
       const body = Buffer.isBuffer(request.body) ? request.body : undefined;
       if (route?.to === 'provider') {
         const taken = () => void reply.hijack();
-        await handleCall(context, route, { message: request.raw, body, response: reply.raw, taken });
+        try {
+          await handleCall(context, route, { message: request.raw, body, response: reply.raw, taken });
+        } catch (error) {
+          if (!reply.sent) throw error;
+          context.log.error({ err: error }, 'a call failed halfway');
+          reply.raw.destroy();
+        }
         return reply;
       }
       if (route?.to === 'statement' && request.method === 'POST') {

@@ -191,3 +191,34 @@ test('a slow reader holds the provider back instead of filling memory', async ()
   for (let part = await reader.read(); !part.done; part = await reader.read()) received += part.value.length;
   assert.ok(received > total - 1024 * 1024);
 });
+
+test('closing the gateway lets a call finish, ends one that does not, and records both', async () => {
+  const closing = await startTestGateway({ providerUrl: provider.url });
+  const gate = Promise.withResolvers<void>();
+  const never = Promise.withResolvers<void>();
+  const first = sse(chatChunk({ content: 'a' }));
+  const rest = sse(chatChunk({ content: 'b' }, 'stop'), '[DONE]');
+  const ask = async (loop: string, step: () => Promise<unknown>) => {
+    provider.next(stream(first, step, rest));
+    const to = `${closing.url}/loops/${loop}/v1/chat/completions`;
+    const response = await fetch(to, { method: 'POST', body: JSON.stringify({ ...body, stream: true }) });
+    return response.text();
+  };
+  const before = provider.requests.length;
+  const finishing = ask('finishing', () => gate.promise);
+  await until('the first call', () => provider.requests.length === before + 1);
+  const endless = ask('endless', () => never.promise);
+  endless.catch(() => {}); // looked at below
+  await until('the second call', () => provider.requests.length === before + 2);
+  const closed = closing.close();
+  gate.resolve();
+  assert.equal(await finishing, first + rest);
+  await assert.rejects(endless);
+  await closed;
+  never.resolve();
+  const call = (loop: string) =>
+    closing.spans().find((s) => s.attributes[A.loop] === loop && s.attributes[A.record] === 'call')!;
+  assert.equal(call('finishing').failed, false);
+  assert.equal(call('endless').attributes[A.errorType], 'client_disconnected');
+  assert.equal(closing.spans().filter((s) => s.attributes[A.record] === 'run').length, 2);
+});

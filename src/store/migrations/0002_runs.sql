@@ -73,10 +73,10 @@ SELECT
     argMaxIfState(a['loopscope.verdict.pass'], Timestamp, toUInt8(is_verdict)) AS verdict,
     argMaxIfState(a['loopscope.checker.name'], Timestamp, toUInt8(is_verdict)) AS checker_name,
     argMaxIfState(a['loopscope.checker.version'], Timestamp, toUInt8(is_verdict)) AS checker_version,
-    argMaxIfState(toString(RequestModel), Timestamp, toUInt8(is_maker)) AS maker_model,
+    argMaxIfState(toString(RequestModel), Timestamp, toUInt8(is_maker AND RequestModel != '')) AS maker_model,
     argMaxIfState(toString(ResponseModel), Timestamp, toUInt8(is_maker AND ResponseModel != '')) AS maker_served_model,
-    argMaxIfState(a['loopscope.prompt.version'], Timestamp, toUInt8(is_maker)) AS prompt_version,
-    argMaxIfState(a['loopscope.tools.version'], Timestamp, toUInt8(is_maker)) AS tools_version,
+    argMaxIfState(a['loopscope.prompt.version'], Timestamp, toUInt8(is_maker AND a['loopscope.prompt.version'] != '')) AS prompt_version,
+    argMaxIfState(a['loopscope.tools.version'], Timestamp, toUInt8(is_maker AND a['loopscope.tools.version'] != '')) AS tools_version,
     argMinIfState(a['loopscope.item.id'], Timestamp, toUInt8(a['loopscope.item.id'] != '')) AS item_id,
     argMinIfState(a['loopscope.input.hash'], Timestamp, toUInt8(is_maker AND a['loopscope.input.hash'] != '')) AS input_hash,
     argMaxIfState(a['loopscope.output.text.hash'], Timestamp, toUInt8(is_maker AND a['loopscope.output.text.hash'] != '')) AS output_hash
