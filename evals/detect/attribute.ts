@@ -8,6 +8,9 @@ import type { Candidate, Cause, Dimension, Observation } from './observation.ts'
  * of n; and levels change at version changes far more often than elsewhere. So a version change is a candidate
  * while its likelihood is within ln n + PRIOR of the best cut's: posterior odds above 1, when a level that
  * changed near a version change is held e^PRIOR ≈ 7 times as likely to have changed with it as at any other run.
+ * Measured on coins (.84 to .50, 300 runs before, arl 10⁴): the true cause is passed over in 0.3 % of the alarms
+ * (11 % with the support region alone); a harmless change within 240 runs before a fall that had no cause among
+ * the versions is blamed in 27 % (4 %). At the alarm the scores cannot say more; later ones could.
  * The one candidate, or the one that is clearly likelier than every other, is the cause; else the cause is
  * unknown and the candidates stand in the evidence.
  */

@@ -13,7 +13,7 @@ import { type Recovery, recovered, startRecovery } from './recovery.ts';
  * `arl` scored runs on average; and while it does not rise, the first `golden_rise` likewise. It holds for any
  * distribution of scores in [0,1] and any length of the baseline, because the baseline's uncertainty is in it.
  *
- * The argument. Scores X_t ∈ [0,1] with E[X_t | past] = μ_t, μ_1 ≤ μ_2 ≤ … (no fall).
+ * The argument. Scores X_t ∈ [0,1] with E[X_t | past] = μ_t for fixed μ_1 ≤ μ_2 ≤ … (no fall).
  *  1. At fixed numbers of scores a lower bound for the present mean is learnt (baseline.ts). Earlier means are
  *     not above the present one, so each bound is wrong with at most its level of probability; the levels of all
  *     epochs, methods and regimes sum to at most β = BASELINE_ERROR. m_t, the highest of them so far, is known

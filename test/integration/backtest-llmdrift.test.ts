@@ -87,6 +87,7 @@ for (const arl of [10_000, 1_000_000])
       skip,
     }, async (t) => {
       const delays: number[] = [];
+      const passing: number[] = [];
       const wrong: string[] = [];
       for (let seed = 1; seed <= ORDERS; seed++) {
         const alarms = await alarmsOf(seed, arl, [
@@ -105,11 +106,12 @@ for (const arl of [10_000, 1_000_000])
           wrong.push(`seed ${seed}: ${JSON.stringify(alarms)}`);
           continue;
         }
-        // The loop's own checker saw little of it.
-        assert.ok(alarm!.checker_pass_rate.after! > 0.75, `seed ${seed}`);
         delays.push(alarm!.at_run - before + 1);
+        passing.push(alarm!.checker_pass_rate.after!);
       }
       summary(t, 'delay in runs', delays);
+      // The loop's own checker saw little of it.
+      assert.ok(passing.reduce((a, b) => a + b, 0) / passing.length > 0.9);
       // Luck does happen, as promised: up to before/arl of the orders may alarm before the change, and a streak
       // right after it can hide where it began. One in a hundred is far below what the promise allows.
       assert.ok(wrong.length <= Math.ceil(ORDERS / 100), wrong.join('\n'));
@@ -129,10 +131,13 @@ test('the same drop without any version change is dated by the scores alone', { 
         ],
         () => 'gpt-4',
       );
-      assert.equal(alarms.length, 1, `seed ${seed}`);
-      assert.equal(alarms[0]!.cause, null, `seed ${seed}`);
-      errors.push(Math.abs(alarms[0]!.change_at_run - 300));
+      assert.ok(
+        alarms.every((alarm) => alarm.cause === null),
+        `seed ${seed}`,
+      );
+      if (alarms.length === 1) errors.push(Math.abs(alarms[0]!.change_at_run - 300));
     }
+    assert.ok(errors.length >= ORDERS - Math.ceil(ORDERS / 100), `${errors.length} of ${ORDERS} found`);
     assert.ok(summary(t, `ARL ${arl}, error of the change point in runs`, errors) <= 15);
   }
 });
