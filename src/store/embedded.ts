@@ -121,6 +121,7 @@ async function firstStart(
   host: ServerHost,
 ): Promise<FirstStart> {
   requireFreeSpace(host, files.directory);
+  const asked = new Set([httpPort, nativePort]);
   const deadline = clock.now() + FOLDER_WAIT_MS;
   for (let picks = 1; ; ) {
     const [freeHttp, freeNative] = (await freePorts(2)) as [number, number];
@@ -133,7 +134,7 @@ async function firstStart(
       if (error.code === 'data_dir_in_use' && clock.now() < deadline) {
         log.debug(error.message);
         await clock.sleep(FOLDER_POLL_MS);
-      } else if (error.code === 'port_in_use' && picks < PORT_PICKS_MAX && (!httpPort || !nativePort)) {
+      } else if (error.code === 'port_in_use' && !asked.has(portOf(error)) && picks < PORT_PICKS_MAX) {
         picks++;
       } else {
         throw error;
@@ -141,3 +142,5 @@ async function firstStart(
     }
   }
 }
+
+const portOf = (error: LoopscopeError) => (error.cause as { port: number }).port;

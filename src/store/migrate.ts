@@ -23,6 +23,8 @@ export interface Migration {
 
 const DIRECTORY = join(import.meta.dirname, 'migrations');
 const LOCK_STALE_S = 5;
+/** Between making the lock and touching it first there is one query. */
+const LOCK_UNTOUCHED_S = 1;
 const LOCK_POLL_MS = 50;
 
 /** The migrations of this version of the program, in order. */
@@ -74,7 +76,7 @@ export async function migrate(store: Store, clock: Clock, directory?: string): P
     const todo = pending(migrations, await applied(store));
     for (const { id, name, checksum, statements } of todo) {
       for (const sql of statements) {
-        await store.command(`INSERT INTO ${db}.migrations_lock SELECT now()`);
+        await touch(store);
         await store.command(sql);
       }
       const row = { id, name, checksum, applied_at: new Date(clock.now()).toISOString() };
@@ -115,31 +117,46 @@ async function lock(store: Store, clock: Clock): Promise<void> {
   const db = store.database;
   for (;;) {
     try {
+      // In memory: a lock that outlived its server is known by its emptiness.
       await store.command(`CREATE TABLE ${db}.migrations_lock (at DateTime) ENGINE = Memory`);
       return;
     } catch (error) {
-      if (!(error instanceof LoopscopeError && /\bTABLE_ALREADY_EXISTS\b/.test(error.message))) throw error;
+      if (!refusedAs(error, 'TABLE_ALREADY_EXISTS')) throw error;
     }
-    if ((await lockAge(store)) > LOCK_STALE_S) await unlock(store);
+    if (await lockIsStale(store)) await unlock(store);
     else await clock.sleep(LOCK_POLL_MS);
+  }
+}
+
+/** Says that the holder lives. One that was overtaken has no lock to touch, and goes on: see above. */
+async function touch(store: Store): Promise<void> {
+  try {
+    await store.command(`INSERT INTO ${store.database}.migrations_lock SELECT now()`);
+  } catch (error) {
+    if (!refusedAs(error, 'UNKNOWN_TABLE')) throw error;
   }
 }
 
 const unlock = (store: Store) => store.command(`DROP TABLE IF EXISTS ${store.database}.migrations_lock SYNC`);
 
-/** Seconds since the lock was made or last touched; -1 when there is none any more. */
-async function lockAge(store: Store): Promise<number> {
+async function lockIsStale(store: Store): Promise<boolean> {
   try {
-    const [touched] = await store.query<{ age: number }>(
-      `SELECT dateDiff('second', greatest(
-         (SELECT max(at) FROM ${store.database}.migrations_lock),
-         (SELECT max(metadata_modification_time) FROM system.tables
-          WHERE database = {db:String} AND name = 'migrations_lock')), now()) AS age`,
+    const [lock] = await store.query<{ touches: number; made_s: number; touched_s: number }>(
+      `SELECT
+         (SELECT count() FROM ${store.database}.migrations_lock) AS touches,
+         dateDiff('second', (SELECT max(at) FROM ${store.database}.migrations_lock), now()) AS touched_s,
+         dateDiff('second', metadata_modification_time, now()) AS made_s
+       FROM system.tables WHERE database = {db:String} AND name = 'migrations_lock'`,
       { db: store.database },
     );
-    return touched?.age ?? -1;
+    if (!lock) return false;
+    return lock.touches > 0 ? lock.touched_s > LOCK_STALE_S : lock.made_s > LOCK_UNTOUCHED_S;
   } catch (error) {
-    if (error instanceof LoopscopeError && /\bUNKNOWN_TABLE\b/.test(error.message)) return -1;
+    if (refusedAs(error, 'UNKNOWN_TABLE')) return false;
     throw error;
   }
 }
+
+/** Whether the server's own name of the refusal is `type`. */
+const refusedAs = (error: unknown, type: string) =>
+  error instanceof LoopscopeError && (error.cause as { type?: string } | undefined)?.type === type;

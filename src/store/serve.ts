@@ -17,7 +17,12 @@ new Worker(
   { eval: true },
 );
 
-open({ library: 'chdb', path: library });
+try {
+  open({ library: 'chdb', path: library });
+} catch (error) {
+  console.error(`${library} cannot be loaded: ${(error as Error).message}`);
+  process.exit(1);
+}
 const argv = ['clickhouse', `--path=${dataDir}`, '-C', config, '--query', query];
 const code = load({
   library: 'chdb',

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LoopscopeError } from '../errors.ts';
 
 /** Where the embedded server keeps what, under Loopscope's data folder. */
 export interface ServerFiles {
@@ -17,10 +18,10 @@ export interface ServerSettings {
   memoryBytesMax: number;
 }
 
-/** Paths of the server's files; makes the folder, readable by this user only. */
+/** Paths of the server's files; makes the folder, readable by this user only. Throws as `writeServerFiles`. */
 export function serverFiles(dataDir: string): ServerFiles {
   const directory = join(dataDir, 'clickhouse');
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  onDisk(directory, () => mkdirSync(directory, { recursive: true, mode: 0o700 }));
   return {
     directory,
     data: join(directory, 'data'),
@@ -29,11 +30,37 @@ export function serverFiles(dataDir: string): ServerFiles {
   };
 }
 
-/** Writes the server's configuration; it is ours, made anew at each start. */
+/**
+ * Writes the server's configuration; it is ours, made anew at each start. Throws `disk_full`, or
+ * `config_invalid` when the folder cannot be used at all.
+ */
 export function writeServerFiles(files: ServerFiles, settings: ServerSettings): void {
-  writeFileSync(files.config, configXml(files, settings), { mode: 0o600 });
-  writeFileSync(files.users, USERS_XML, { mode: 0o600 });
+  onDisk(files.directory, () => {
+    writeFileSync(files.config, configXml(files, settings), { mode: 0o600 });
+    writeFileSync(files.users, USERS_XML, { mode: 0o600 });
+  });
 }
+
+function onDisk(directory: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw diskFull(directory, message);
+    throw new LoopscopeError(
+      'config_invalid',
+      `The data folder ${directory} cannot be used (${message}). Make it writable, or choose another with LOOPSCOPE_DATA_DIR (data_dir in loopscope.yaml).`,
+      { cause: error },
+    );
+  }
+}
+
+/** The refusal of a full disk; `reason` says how it showed. */
+export const diskFull = (directory: string, reason: string) =>
+  new LoopscopeError(
+    'disk_full',
+    `The disk of ${directory} is full (${reason}). Make room, or move the folder with LOOPSCOPE_DATA_DIR (data_dir in loopscope.yaml).`,
+  );
 
 /** Process id of the server that has the folder, by the server's own `status` file; `undefined` when it says none. */
 export function serverPid(files: ServerFiles): number | undefined {
@@ -58,6 +85,22 @@ const configXml = (
   <keep_alive_timeout>3</keep_alive_timeout>
   <timezone>UTC</timezone>
   <users_config>${escapeXml(files.users)}</users_config>
+  <access_control_improvements><table_engines_require_grant>true</table_engines_require_grant></access_control_improvements>
+  <http_handlers>
+    <rule>
+      <headers><Origin>regex:.+</Origin></headers>
+      <handler><type>static</type><status>403</status><response_content>Not for web pages.\n</response_content></handler>
+    </rule>
+    <rule>
+      <headers><Host>${LOOPBACK_HOST}</Host></headers>
+      <url>/ping</url>
+      <handler><type>ping</type></handler>
+    </rule>
+    <rule>
+      <headers><Host>${LOOPBACK_HOST}</Host></headers>
+      <handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler>
+    </rule>
+  </http_handlers>
   <max_server_memory_usage>${memoryBytesMax}</max_server_memory_usage>
   <max_concurrent_queries>100</max_concurrent_queries>
   <max_connections>1024</max_connections>
@@ -73,7 +116,15 @@ const configXml = (
 </clickhouse>
 `;
 
-// `default` cannot have a password (the serving query itself runs as it), so it may come from this machine only.
+// There is no password (see below), and a browser would carry any page's request to a loopback port: requests that
+// a page makes have an Origin, and those of a page that rebound its name have another Host.
+const LOOPBACK_HOST = 'regex:(127\\.0\\.0\\.1|localhost)(:[0-9]+)?';
+
+// `default` cannot have a password, since the serving query itself runs as it. So it may come from this machine only,
+// and has what the program needs: no functions or engines that read and write files or other servers.
+const ENGINES = ['', 'Aggregating', 'Replacing', 'Summing', 'Collapsing', 'VersionedCollapsing']
+  .map((kind) => `${kind}MergeTree`)
+  .concat('Atomic', 'Memory', 'Null', 'MaterializedView', 'View', 'Distributed', 'Merge');
 const USERS_XML = `<clickhouse>
   <profiles><default/></profiles>
   <quotas><default/></quotas>
@@ -83,6 +134,12 @@ const USERS_XML = `<clickhouse>
       <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
       <profile>default</profile>
       <quota>default</quota>
+      <grants>
+        <query>GRANT SHOW, SELECT, INSERT, ALTER, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, CHECK, dictGet ON *.*</query>
+        <query>GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, KILL QUERY, SYSTEM ON *.*</query>
+        <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
+${ENGINES.map((engine) => `        <query>GRANT TABLE ENGINE ON ${engine}</query>`).join('\n')}
+      </grants>
     </default>
   </users>
 </clickhouse>

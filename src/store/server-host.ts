@@ -2,6 +2,7 @@ import { statfsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { LoopscopeError } from '../errors.ts';
+import { diskFull } from './server-files.ts';
 
 /** What the embedded server needs of the machine. Injected, so that a test can take it away. */
 export interface ServerHost {
@@ -54,9 +55,9 @@ export function requireLibrary(host: ServerHost): string {
 export function requireFreeSpace(host: ServerHost, directory: string): void {
   const free = host.freeBytes(directory);
   if (free >= FREE_BYTES_MIN) return;
-  throw new LoopscopeError(
-    'disk_full',
-    `The disk of ${directory} has ${mib(free)} MiB free, and ClickHouse needs ${mib(FREE_BYTES_MIN)} MiB to start. Make room, or move the folder with LOOPSCOPE_DATA_DIR (data_dir in loopscope.yaml).`,
+  throw diskFull(
+    directory,
+    `${mib(free)} MiB free, and ClickHouse is not started with less than ${mib(FREE_BYTES_MIN)} MiB`,
   );
 }
 

@@ -3,7 +3,13 @@ import { extname, join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { LoopscopeError } from '../errors.ts';
 import { openStore, type Store } from './client.ts';
-import { type ServerFiles, type ServerSettings, serverPid, writeServerFiles } from './server-files.ts';
+import {
+  diskFull,
+  type ServerFiles,
+  type ServerSettings,
+  serverPid,
+  writeServerFiles,
+} from './server-files.ts';
 
 /** One life of the embedded server: a child process, from its start until it has exited. */
 export interface ServerProcess {
@@ -57,7 +63,8 @@ export async function spawnServer(
   const probe = openStore({ url, requestTimeoutMs: 2_000 });
   try {
     const deadline = clock.now() + READY_MS_MAX;
-    while (!(await serves(probe, mark))) {
+    // Another program may sit on the port and say nothing: the child's end is heard beside that.
+    while (!(await Promise.race([serves(probe, mark), exited.then(() => false)]))) {
       if (gone) throw explain(stderr, files, settings);
       if (clock.now() > deadline) {
         await kill();
@@ -136,13 +143,11 @@ function explain(stderr: string, files: ServerFiles, settings: ServerSettings): 
     return new LoopscopeError(
       'port_in_use',
       `Port ${port} on 127.0.0.1 is in use by another program, and ClickHouse needs it. Stop that program, or choose another port with ${setting}; 0 picks a free one.`,
+      { cause: { port } },
     );
   }
-  if (/No space left on device|NOT_ENOUGH_SPACE/.test(stderr))
-    return new LoopscopeError(
-      'disk_full',
-      `The disk of ${files.directory} is full (${firstError(stderr)}). Make room, or move the folder with LOOPSCOPE_DATA_DIR (data_dir in loopscope.yaml).`,
-    );
+  if (/No space left on device|NOT_ENOUGH_SPACE|Disk quota exceeded/.test(stderr))
+    return diskFull(files.directory, firstError(stderr));
   return new LoopscopeError(
     'store_unavailable',
     `The embedded ClickHouse did not start: ${firstError(stderr) || 'it exited without a word'}. Its folder is ${files.directory}.`,

@@ -23,14 +23,16 @@ export async function startTestStore(): Promise<{ store: Store; url: string; clo
     log: pino({ level: 'silent' }),
   });
   const store = openStore({ url: server.url });
-  await migrate(store, clock);
-  return {
-    store,
-    url: server.url,
-    close: async () => {
-      await store.close();
-      await server.close();
-      await rm(dataDir, { recursive: true, force: true });
-    },
+  const close = async () => {
+    await store.close();
+    await server.close();
+    await rm(dataDir, { recursive: true, force: true });
   };
+  try {
+    await migrate(store, clock);
+  } catch (error) {
+    await close(); // or the test would hang instead of failing
+    throw error;
+  }
+  return { store, url: server.url, close };
 }
