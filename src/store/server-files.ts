@@ -121,7 +121,8 @@ const configXml = (
 const LOOPBACK_HOST = 'regex:(127\\.0\\.0\\.1|localhost)(:[0-9]+)?';
 
 // `default` cannot have a password, since the serving query itself runs as it. So it may come from this machine only,
-// and has what the program needs: no functions or engines that read and write files or other servers.
+// and has what the program needs: no table functions or engines that read and write files or other servers. What no
+// grant covers is the scalar function file(), so another user of this machine can read what this one can.
 const ENGINES = ['', 'Aggregating', 'Replacing', 'Summing', 'Collapsing', 'VersionedCollapsing']
   .map((kind) => `${kind}MergeTree`)
   .concat('Atomic', 'Memory', 'Null', 'MaterializedView', 'View', 'Distributed', 'Merge');

@@ -46,7 +46,7 @@ test('a web page cannot reach the embedded server, neither across origins nor by
   assert.equal(await post({ host: `localhost.evil.example:${port}` }), 404);
 });
 
-test('the embedded server reaches no files and no other servers', async () => {
+test('no table function, engine or backup of the embedded server reaches files or other servers', async () => {
   for (const sql of [
     `SELECT * FROM file('/etc/hostname', LineAsString)`,
     `INSERT INTO FUNCTION file('/tmp/loopscope-never', LineAsString) SELECT 'x'`,
