@@ -83,7 +83,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 
     await play(fleet, { gatewayUrl: gateway!, keys, timeline, signal: stopped.signal });
     timeline.tell('the traffic is over; waiting until every run is scored');
-    await system.evalsIdle();
+    await system.settled();
     timeline.tell(
       `everything is scored and looked at; ${pages.length} page${pages.length === 1 ? '' : 's'} went out`,
     );

@@ -87,6 +87,8 @@ export interface Config extends Omit<ConfigFile, 'providers' | 'alerts'> {
   directory: string;
   providers: Record<string, ProviderConfig>;
   alerts: { webhooks: WebhookConfig[] };
+  /** Where the gateway's spans go besides our collector, by the standard `OTEL_*` variables. */
+  otel_export: OtelExport;
 }
 
 const PROVIDER_DEFAULTS = {
@@ -110,6 +112,24 @@ const OVERRIDES: Record<string, readonly [...string[]]> = {
   LOOPSCOPE_EVALS_HOST: ['evals', 'host'],
   LOOPSCOPE_EVALS_PORT: ['evals', 'port'],
 };
+
+/**
+ * - `off`: spans go to Loopscope's collector only.
+ * - `spans`: also to where `OTEL_EXPORTER_OTLP_*` point, without what was said in the calls.
+ * - `spans_and_content`: with it; asked for by the variable that the GenAI instrumentations share.
+ */
+export type OtelExport = 'off' | 'spans' | 'spans_and_content';
+
+/** What the standard variables ask of us beyond what the SDK reads by itself. */
+export function otelExport(env: Readonly<Record<string, string | undefined>>): OtelExport {
+  const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] || env['OTEL_EXPORTER_OTLP_ENDPOINT'];
+  if (!endpoint || env['OTEL_TRACES_EXPORTER'] === 'none' || env['OTEL_SDK_DISABLED'] === 'true')
+    return 'off';
+  const capture = env['OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT']?.toLowerCase();
+  return capture === 'true' || capture === 'span_only' || capture === 'span_and_event'
+    ? 'spans_and_content'
+    : 'spans';
+}
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -135,6 +155,7 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
     path: file && resolve(file),
     directory,
     data_dir: resolve(directory, settings.data_dir),
+    otel_export: otelExport(env),
     providers,
     alerts: {
       webhooks: settings.alerts.webhooks.map(({ url, secret_env }) => ({

@@ -8,7 +8,7 @@ import { LoopscopeError } from './errors.ts';
 import { startGateway } from './gateway/server.ts';
 import { openKeyRing } from './registry/keys.ts';
 import { recordVersions } from './registry/versions.ts';
-import { watchRegistry } from './registry/watch.ts';
+import { type RegistryWatch, watchRegistry } from './registry/watch.ts';
 import { openStore, type Store } from './store/client.ts';
 import { startEmbedded } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
@@ -24,8 +24,8 @@ export type Endpoints = Partial<Record<Role, string>>;
 
 export interface System {
   endpoints: Endpoints;
-  /** Resolves when every run that can be scored now is scored, looked at and told about. */
-  evalsIdle(): Promise<void>;
+  /** Resolves when every run that is over is stored, scored, looked at and, where it must be, told about. */
+  settled(): Promise<void>;
   /** Rejects if a part fails for good while running. */
   failed: Promise<never>;
   close(): Promise<void>;
@@ -47,26 +47,36 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
   const endpoints: Endpoints = {};
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => {}); // whoever waits on it hears of it; nobody has to
-  let evalsIdle = async () => {};
+  const settling: (() => Promise<void>)[] = [];
 
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
     const store = await startStore();
+    const registry = await startRegistry(store);
     if (runs.has('collector')) {
-      const collector = await startCollector({ config, store, clock, log: log.child({ role: 'collector' }) });
+      const collector = await startCollector({
+        config,
+        store,
+        clock,
+        log: log.child({ role: 'collector' }),
+        capture: (loop) => registry.current().loop(loop)?.capture ?? 'full',
+      });
       closers.push(() => collector.close());
       endpoints.collector = collector.url;
     }
-    if (runs.has('gateway')) await startGatewayRole(store);
+    if (runs.has('gateway')) await startGatewayRole(store, registry);
     if (runs.has('evals')) {
       const evals = await startEvals({ config, store, clock, log: log.child({ role: 'evals' }) });
       closers.push(() => evals.close());
       endpoints.evals = evals.url;
-      evalsIdle = () => evals.idle();
+      settling.push(() => evals.idle());
     }
-    return { endpoints, evalsIdle, failed: failure.promise, close };
+    const settled = async () => {
+      for (const settle of settling) await settle();
+    };
+    return { endpoints, settled, failed: failure.promise, close };
   } catch (error) {
     await close();
     throw error;
@@ -96,7 +106,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     return store;
   }
 
-  async function startGatewayRole(store: Store): Promise<void> {
+  async function startRegistry(store: Store): Promise<RegistryWatch> {
     const registry = watchRegistry(config.directory, {
       log,
       onChange: async (loops) => {
@@ -105,6 +115,10 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     });
     closers.push(() => registry.close());
     await recordVersions(store, registry.current(), clock);
+    return registry;
+  }
+
+  async function startGatewayRole(store: Store, registry: RegistryWatch): Promise<void> {
     const keys = await openKeyRing(store, clock);
     closers.push(() => keys.close());
     const collectorUrl =
@@ -118,5 +132,6 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     });
     closers.push(() => gateway.close());
     endpoints.gateway = gateway.url;
+    settling.push(() => gateway.flush());
   }
 }

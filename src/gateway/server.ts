@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import type { SpanExporter } from '@opentelemetry/sdk-trace';
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -19,7 +20,7 @@ import { openConnections, providerTarget } from './provider.ts';
 import { type Route, readRoute } from './route.ts';
 import { Runs } from './runs.ts';
 import { handleStatement } from './statements.ts';
-import { startTracing, type TracingOptions } from './tracing.ts';
+import { startTracing } from './tracing.ts';
 
 /**
  * The gateway: loops call providers through it. A request passes
@@ -34,13 +35,16 @@ export interface GatewayOptions {
   keys: KeyRing;
   clock: Clock;
   log: Logger;
-  tracing?: TracingOptions;
+  /** Takes the spans instead of the collector: for tests. */
+  exporter?: SpanExporter;
   /** How long `close` waits for calls under way. */
   drainMs?: number;
 }
 
 export interface Gateway {
   url: string;
+  /** Resolves when the collector has every span that is finished now. */
+  flush(): Promise<void>;
   /** Stops taking calls, lets those under way finish for a while, ends open runs and delivers the last spans. */
   close(): Promise<void>;
 }
@@ -53,14 +57,17 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /** Starts the gateway. Throws `config_invalid` without a collector, `port_in_use`. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { config, registry, keys, clock, log, tracing: tracingOptions = {}, drainMs = DRAIN_MS } = options;
+  const { config, registry, keys, clock, log, exporter, drainMs = DRAIN_MS } = options;
   const { openai, anthropic } = config.providers;
-  if (!openai || !anthropic || !(config.collector.url || tracingOptions.exporter))
+  if (!openai || !anthropic || !(config.collector.url || exporter))
     throw new LoopscopeError(
       'config_invalid',
       'gateway: expected providers.openai, providers.anthropic and collector.url (where spans go); one is not set.',
     );
-  const tracing = startTracing(config.collector.url ?? '', tracingOptions, { clock, log });
+  const tracing = startTracing(
+    { collectorUrl: config.collector.url ?? '', otelExport: config.otel_export, exporter },
+    { clock, log },
+  );
   const runs = new Runs({ clock, idleMs: config.gateway.run_idle_s * 1000, emit: tracing.emit });
   const metrics = new Metrics();
   const connections = openConnections();
@@ -116,6 +123,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const shownHost = address.family === 'IPv6' ? `[${address.address}]` : address.address;
   return {
     url: `http://${shownHost}:${address.port}`,
+    flush: () => tracing.queue.forceFlush(),
     close: () => {
       closing ??= close();
       return closing;

@@ -20,6 +20,7 @@ import {
 } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
+import type { OtelExport } from '../config.ts';
 import { A } from '../span/attributes.ts';
 import { LIMITS } from '../span/limits.ts';
 import { SpanQueue } from './span-queue.ts';
@@ -27,28 +28,11 @@ import { SpanQueue } from './span-queue.ts';
 /** Spans through the OpenTelemetry API and SDK, with ids that are chosen here instead of drawn. */
 
 export interface TracingOptions {
+  collectorUrl: string;
+  /** Where spans go besides the collector. */
+  otelExport: OtelExport;
   /** Instead of the OTLP exporter to the collector: for tests. */
   exporter?: SpanExporter;
-  /** What else the environment asks for, see `otelFacts`. */
-  environment?: OtelFacts;
-}
-
-/**
- * - `off`: spans go to Loopscope's collector only.
- * - `spans`: also to where `OTEL_EXPORTER_OTLP_*` point, without what was said in the calls.
- * - `spans_and_content`: with it; asked for by the variable that the GenAI instrumentations share.
- */
-export type OtelFacts = 'off' | 'spans' | 'spans_and_content';
-
-/** What the standard variables ask of us beyond what the SDK reads by itself. */
-export function otelFacts(env: Readonly<Record<string, string | undefined>>): OtelFacts {
-  const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] || env['OTEL_EXPORTER_OTLP_ENDPOINT'];
-  if (!endpoint || env['OTEL_TRACES_EXPORTER'] === 'none' || env['OTEL_SDK_DISABLED'] === 'true')
-    return 'off';
-  const capture = env['OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT']?.toLowerCase();
-  return capture === 'true' || capture === 'span_only' || capture === 'span_and_event'
-    ? 'spans_and_content'
-    : 'spans';
 }
 
 /** One finished span. */
@@ -79,8 +63,7 @@ export interface Tracing {
 const EXPORT_TIMEOUT_MS = 5_000;
 
 export function startTracing(
-  collectorUrl: string,
-  { exporter, environment = 'off' }: TracingOptions,
+  { collectorUrl, otelExport, exporter }: TracingOptions,
   { clock, log }: { clock: Clock; log: Logger },
 ): Tracing {
   const toCollector =
@@ -93,9 +76,9 @@ export function startTracing(
   const queue = new SpanQueue({ exporter: toCollector, clock, log });
   const spanProcessors: SpanProcessor[] = [queue];
   const elsewhere =
-    environment === 'off' ? undefined : new BatchSpanProcessor({ exporter: new OTLPTraceExporter() });
+    otelExport === 'off' ? undefined : new BatchSpanProcessor({ exporter: new OTLPTraceExporter() });
   if (elsewhere)
-    spanProcessors.push(environment === 'spans_and_content' ? elsewhere : withoutContent(elsewhere));
+    spanProcessors.push(otelExport === 'spans_and_content' ? elsewhere : withoutContent(elsewhere));
 
   // The ids of the next span. Set right before `startSpan` and read in it, with nothing in between.
   let ids = { traceId: '', spanId: '' };

@@ -5,9 +5,8 @@ import { after, before, test } from 'node:test';
 import { pino } from 'pino';
 import { decode } from '../../collector/decode/decode.ts';
 import { systemClock } from '../../src/clock.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig, type OtelExport, otelExport } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway/server.ts';
-import { otelFacts, type TracingOptions } from '../../src/gateway/tracing.ts';
 import { A } from '../../src/span/attributes.ts';
 import { runTraceId } from '../../src/span/ids.ts';
 import type { Span } from '../../src/span/span.ts';
@@ -58,10 +57,11 @@ after(async () => {
   await Promise.all([provider.close(), collector.close(), elsewhere.close()]);
 });
 
-const start = (tracing?: TracingOptions) =>
+const start = (copy: OtelExport = 'off') =>
   startGateway({
     config: {
       ...loadConfig(undefined, {}),
+      otel_export: copy,
       gateway: { host: '127.0.0.1', port: 0, run_idle_s: 60 },
       collector: { host: '127.0.0.1', port: 0, url: collector.url },
       providers: {
@@ -73,7 +73,6 @@ const start = (tracing?: TracingOptions) =>
     keys: { find: async () => 'unknown' },
     clock: systemClock(),
     log: pino({ level: 'silent' }),
-    tracing,
   });
 
 const call = async (url: string, loop: string, run: string) => {
@@ -127,7 +126,7 @@ test('the same spans go to another backend when the environment names one, conte
     ['spans', 'copied'],
     ['spans_and_content', 'copied-whole'],
   ] as const) {
-    const gateway = await start({ environment: facts });
+    const gateway = await start(facts);
     await call(gateway.url, loop, 'r-1');
     await gateway.close();
     const ids = (sink: { spans: Span[] }) =>
@@ -146,12 +145,12 @@ test('the same spans go to another backend when the environment names one, conte
 
 test('the standard variables say whether there is another backend', () => {
   const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://x' };
-  assert.equal(otelFacts({}), 'off');
-  assert.equal(otelFacts(endpoint), 'spans');
-  assert.equal(otelFacts({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://x' }), 'spans');
-  assert.equal(otelFacts({ ...endpoint, OTEL_TRACES_EXPORTER: 'none' }), 'off');
+  assert.equal(otelExport({}), 'off');
+  assert.equal(otelExport(endpoint), 'spans');
+  assert.equal(otelExport({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://x' }), 'spans');
+  assert.equal(otelExport({ ...endpoint, OTEL_TRACES_EXPORTER: 'none' }), 'off');
   assert.equal(
-    otelFacts({ ...endpoint, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: 'true' }),
+    otelExport({ ...endpoint, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: 'true' }),
     'spans_and_content',
   );
 });

@@ -69,7 +69,7 @@ export async function startTestGateway({
     keys: ring,
     clock,
     log,
-    tracing: { exporter },
+    exporter,
     drainMs: 500,
   });
   const spans = () => exporter.getFinishedSpans().map(toTestSpan);
