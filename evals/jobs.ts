@@ -3,11 +3,11 @@ import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
 import type { Store } from '../src/store/client.ts';
-import { appendJob, type JobRow, jobHistories, lastJobs } from '../src/store/jobs.ts';
+import { appendJob, type JobRow, jobHistories } from '../src/store/jobs.ts';
 import type { Metrics } from './metrics.ts';
-import { type JobHistory, jobsToRun, LATE_AFTER_MS, nextDueAt } from './schedule.ts';
+import { type JobHistory, jobsToRun, LATE_AFTER_MS } from './schedule.ts';
 import { runSuite, type SuiteResult } from './score.ts';
-import { loadSuites, type Suite } from './suite.ts';
+import type { Suite } from './suite.ts';
 
 /**
  * Runs the jobs of suites when they are due. (suite, due time) names a job. It is written down when it starts and
@@ -91,48 +91,3 @@ export function createRunner({ store, clock, config, metrics, log, signal }: Run
     },
   };
 }
-
-/** A suite as `eval list` shows it. Times are ISO 8601. */
-export interface SuiteListing {
-  suite: string;
-  loop: string;
-  dataset: string;
-  schedule: string;
-  timezone: string;
-  runs_per_day: number;
-  next_due_at: string | null;
-  last_job: (Omit<JobRow, 'suite' | 'due_at' | 'at'> & { due_at: string; at: string }) | null;
-}
-
-/** The suites with what is due and when, and how their last job went. Throws `config_invalid`. */
-export async function listSuites({
-  store,
-  clock,
-  config,
-}: {
-  store: Store;
-  clock: Clock;
-  config: Pick<Config, 'directory'>;
-}): Promise<SuiteListing[]> {
-  const last = await lastJobs(store);
-  return loadSuites(config.directory).map((suite) => {
-    const job = last.get(suite.suite);
-    const next = nextDueAt(suite.schedule, clock.now(), suite.timezone);
-    return {
-      suite: suite.suite,
-      loop: suite.loop,
-      dataset: suite.dataset,
-      schedule: suite.schedule,
-      timezone: suite.timezone,
-      runs_per_day: suite.sample.runs_per_day,
-      next_due_at: next === undefined ? null : new Date(next).toISOString(),
-      last_job: job ? listed(job) : null,
-    };
-  });
-}
-
-const listed = ({ suite: _, due_at, at, ...job }: JobRow): SuiteListing['last_job'] => ({
-  ...job,
-  due_at: new Date(due_at).toISOString(),
-  at: new Date(at).toISOString(),
-});

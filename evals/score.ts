@@ -23,7 +23,7 @@ import type { Suite } from './suite.ts';
  * Scores are stored batch by batch. What a batch holds is recognised when it is stored again, and a run with a
  * stored score is not looked at again: dying at any moment costs at most the batch in hand, and no run two scores.
  */
-const BATCH_RUNS_MAX = 50;
+const BATCH_RUNS_MAX = 100;
 /** A slow scorer's batch is stored after this time, however few it has. */
 const BATCH_MS_MAX = 2_000;
 const ERROR_LENGTH_MAX = 500;
