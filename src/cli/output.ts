@@ -20,6 +20,10 @@ export interface Output {
 }
 
 export function createOutput(stdout: TextStream, stderr: TextStream, colour: () => boolean): Output {
+  // Whoever reads us may have read enough (`| head`): that is no failure.
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   let progressShown = false;
   const clearProgress = () => {
     if (progressShown) stderr.write('\r\u001b[2K');

@@ -36,6 +36,9 @@ const RETRYABLE_CODES = new Set([
   '999', // KEEPER_EXCEPTION
 ]);
 
+/** UNKNOWN_TABLE and UNKNOWN_DATABASE: nothing has applied the migrations there. */
+const NO_SCHEMA_CODES = new Set(['60', '81']);
+
 export interface StoreOptions {
   url: string;
   database?: string;
@@ -112,9 +115,12 @@ function translate(error: unknown, what: string, url: string): LoopscopeError {
   const { origin } = new URL(url);
   if (error instanceof ClickHouseError) {
     const retryable = RETRYABLE_CODES.has(error.code);
+    const hint = NO_SCHEMA_CODES.has(error.code)
+      ? ' It lacks the schema of this version of loopscope: any role applies it when it starts, `loopscope up` for one.'
+      : '';
     return new LoopscopeError(
       retryable ? 'store_unavailable' : 'store_rejected',
-      `ClickHouse at ${origin} refused the ${what}: ${error.type ?? 'error'} ${error.code}: ${firstLine(error.message)}`,
+      `ClickHouse at ${origin} refused the ${what}: ${error.type ?? 'error'} ${error.code}: ${firstLine(error.message)}${hint}`,
       { cause: error },
     );
   }
@@ -126,4 +132,4 @@ function translate(error: unknown, what: string, url: string): LoopscopeError {
   );
 }
 
-const firstLine = (text: string) => text.split('\n', 1)[0]!.slice(0, 500);
+const firstLine = (text: string) => text.split('\n', 1)[0]!.trim().slice(0, 500);

@@ -11,6 +11,8 @@ import { readEndpoints, removeEndpoints, writeEndpoints } from '../../src/cli/en
 import { systemClock } from '../../src/clock.ts';
 import { A } from '../../src/span/attributes.ts';
 import { agentSpanId, runTraceId } from '../../src/span/ids.ts';
+import { openStore } from '../../src/store/client.ts';
+import { latestRuns } from '../../src/store/runs.ts';
 import { inFolder, runCli } from '../support/cli.ts';
 import { insertSpans, runRows, spanRow } from '../support/span-rows.ts';
 import { startTestStore } from '../support/store.ts';
@@ -397,6 +399,18 @@ test('with nothing running the message says where was looked and how to start it
     assert.equal(doctor.code, 1);
     assert.equal(JSON.parse(doctor.stdout).ok, false);
   }));
+
+test('a ClickHouse without the schema is told from one that refuses something', async () => {
+  const store = openStore({ url: server.url, database: 'elsewhere' });
+  try {
+    await assert.rejects(latestRuns(store, { limit: 1 }), {
+      code: 'store_rejected',
+      message: /lacks the schema of this version of loopscope: any role applies it when it starts/,
+    });
+  } finally {
+    await store.close();
+  }
+});
 
 test('the running instance is found by the word it left, as long as it lives', () =>
   inFolder(async (folder) => {

@@ -56,3 +56,10 @@ test('progress shows on a terminal only, and gives way to the answer', () => {
   createOutput(stdout, pipe, () => false).progress('1 of 2');
   assert.equal(pipe.text(), '');
 });
+
+test('a reader who has read enough is no failure, any other trouble with stdout is', () => {
+  const stdout = buffer();
+  createOutput(stdout, buffer(), () => false);
+  stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+  assert.throws(() => stdout.emit('error', Object.assign(new Error('full'), { code: 'ENOSPC' })), /full/);
+});
