@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { Observation } from '../../evals/detect/observation.ts';
+import { watch } from '../../evals/detect/watch.ts';
 import type { LoopStatus, StatusDocument } from '../../src/cli/fleet-report.ts';
 import { appendAlert } from '../../src/store/alerts.ts';
 import type { Store } from '../../src/store/client.ts';
@@ -50,6 +52,30 @@ const series = (loop: string, n: number, facts: (i: number) => Partial<RunFacts>
     ...facts(i),
   }));
 
+/** Scores that fall until the detector has a tenth of the evidence it needs: the alarm is not there yet. */
+const SUSPECT: readonly number[] = (() => {
+  const scores = Array.from({ length: 100 }, (_, i) => Number(i % 10 !== 0));
+  for (let i = 0; i < 100; i++) {
+    const runs = scores.map(
+      (score, index): Observation => ({
+        index,
+        runId: `${index}`,
+        at: new Date(index).toISOString(),
+        score,
+        checkerPass: null,
+        servedModel: '',
+        promptVersion: '',
+        toolsVersion: '',
+        checkerVersion: '',
+      }),
+    );
+    const { eValue, threshold } = watch(runs, { arl: 10_000 }).state;
+    if (eValue >= threshold / 10) return scores;
+    scores.push(i % 2);
+  }
+  return assert.fail('a hundred bad scores raise no suspicion');
+})();
+
 async function fill(store: Store): Promise<void> {
   const runs: RunFacts[] = [
     ...series('healthy', 80, (i) => ({
@@ -67,8 +93,7 @@ async function fill(store: Store): Promise<void> {
     ...series('late', 60, () => ({ pass: true, score: 1 }), 5 * 60 * MINUTE),
     ...series('learning', 10, () => ({ score: 1 })),
     ...series('stray', 3, () => ({ registered: false })),
-    // Falls slowly enough that the evidence is there and the alarm is not.
-    ...series('suspect', 114, (i) => ({ score: i < 100 ? Number(i % 10 !== 0) : i % 2 })),
+    ...series('suspect', SUSPECT.length, (i) => ({ score: SUSPECT[i] })),
   ];
   await insertSpans(store, runs.flatMap(runRows));
   await appendAlert(store, {
