@@ -1,6 +1,6 @@
 import { contentHash } from '../src/records/normalize.ts';
 import type { Alert, AlertChange } from '../src/store/alerts.ts';
-import type { Alarm } from './detect/observation.ts';
+import type { Alarm } from './detect/report.ts';
 import type { Watched } from './detect/watch.ts';
 
 /**

@@ -8,10 +8,8 @@ import { loopSeries, scoreCounts } from '../src/store/scores.ts';
 import { ALERT_KIND, nextChange } from './alerts.ts';
 import { watch } from './detect/watch.ts';
 import type { Metrics } from './metrics.ts';
-import type { Suite } from './suite.ts';
+import { arlOf, type Suite } from './suite.ts';
 
-/** For loops that have scores and no suite, such as imported ones. */
-const ARL_DEFAULT = 10_000;
 /** Of one loop at one look: an episode that is over already is raised and resolved. */
 const CHANGES_MAX = 4;
 
@@ -50,9 +48,8 @@ export function createDetection({ store, clock, config, metrics, log }: Detectio
       let changes = 0;
       for (const [loop, scores] of await scoreCounts(store)) {
         if (looked.get(loop) === scores) continue;
-        const arls = suites.filter((suite) => suite.loop === loop).map((suite) => suite.detector.arl);
         try {
-          changes += await lookAt(loop, arls.length > 0 ? Math.max(...arls) : ARL_DEFAULT);
+          changes += await lookAt(loop, arlOf(loop, suites));
         } catch (error) {
           // One loop's bad data must not hide the others. It is looked at again with its next score.
           if (error instanceof LoopscopeError && error.retryable) throw error;

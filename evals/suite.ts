@@ -53,6 +53,9 @@ const timezone = z.string().superRefine((zone, context) => {
   }
 });
 
+/** Scored runs between false alarms, on average, where nobody asks for another number. */
+const ARL_DEFAULT = 10_000;
+
 export const SuiteDefinition = z.strictObject({
   suite: name,
   loop: name,
@@ -62,7 +65,7 @@ export const SuiteDefinition = z.strictObject({
   /** Where the schedule's clock hangs. */
   timezone: timezone.default('UTC'),
   sample: z.strictObject({ runs_per_day: z.number().int().positive().default(200) }).prefault({}),
-  detector: z.strictObject({ arl: z.number().min(100).max(1e12).default(10_000) }).prefault({}),
+  detector: z.strictObject({ arl: z.number().min(100).max(1e12).default(ARL_DEFAULT) }).prefault({}),
 });
 
 export type ScorerDefinition = z.infer<typeof ScorerDefinition>;
@@ -72,6 +75,12 @@ export type SuiteDefinition = z.infer<typeof SuiteDefinition>;
 export interface Suite extends SuiteDefinition {
   file: string;
   directory: string;
+}
+
+/** The average run length to a false alarm that a loop's suites ask for: the longest. */
+export function arlOf(loop: string, suites: readonly Suite[]): number {
+  const asked = suites.filter((suite) => suite.loop === loop).map((suite) => suite.detector.arl);
+  return asked.length > 0 ? Math.max(...asked) : ARL_DEFAULT;
 }
 
 /**

@@ -11,9 +11,9 @@ const GROUND = ['src/config.ts', 'src/errors.ts', 'src/clock.ts', 'src/yaml-file
 const MAY_IMPORT: Record<string, string[]> = {
   'src/span': [],
   'src/records': ['src/span'],
-  'src/registry': ['src/store', 'src/span', 'src/records', 'src/gateway/identity.ts'],
-  'src/store': ['src/span', 'evals/detect/observation.ts'],
-  'src/gateway': ['src/span', 'src/records', 'src/registry/loop.ts'],
+  'src/registry': ['src/store', 'src/records/normalize.ts'],
+  'src/store': ['src/span', 'src/records/observation.ts'],
+  'src/gateway': ['src/span', 'src/records', 'src/registry/loop.ts', 'src/registry/key.ts'],
   'src/provider': ['src/records'],
   collector: ['src/span', 'src/store', 'src/records/normalize.ts'],
   'evals/stats': [],

@@ -1,8 +1,9 @@
+import type { Observation } from '../../src/records/observation.ts';
 import { type Fall, fallPoint } from '../stats/change-point.ts';
 import { attribute } from './attribute.ts';
 import type { Bound } from './baseline.ts';
 import { compare, meanScore, passRate } from './history.ts';
-import type { Alarm, Observation } from './observation.ts';
+import type { Alarm } from './report.ts';
 
 const LOOK_AT_MAX = 20;
 

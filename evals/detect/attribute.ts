@@ -1,5 +1,6 @@
+import type { Observation } from '../../src/records/observation.ts';
 import type { Fall } from '../stats/change-point.ts';
-import type { Candidate, Cause, Dimension, Observation } from './observation.ts';
+import type { Candidate, Cause, Dimension } from './report.ts';
 
 /**
  * The cause of a change: a version that changed for good where the scores say that the level changed.

@@ -1,10 +1,8 @@
-import { normalizeText } from '../../src/records/normalize.ts';
+import { goldenScore, type Score, sameText } from '../../src/records/golden-score.ts';
+import type { Observation } from '../../src/records/observation.ts';
 import type { RunRecord } from '../../src/records/record.ts';
-import type { Alarm, Observation } from './observation.ts';
+import type { Alarm } from './report.ts';
 import { watch } from './watch.ts';
-
-/** Scores an answer against the expected one, in [0,1]; null when it cannot. */
-export type Score = (expected: string, output: string) => number | null;
 
 export interface BacktestOptions {
   arl: number;
@@ -17,10 +15,6 @@ export interface BacktestOptions {
 export interface Backtest {
   loops: { loop: string; runs: number; alarms: Alarm[] }[];
 }
-
-/** Equal but for case and white space. */
-export const sameText: Score = (expected, output) =>
-  normalizeText(expected).toLowerCase() === normalizeText(output).toLowerCase() ? 1 : 0;
 
 /**
  * Plays run records through the detector, loop by loop in order of time: what would have been caught, when and
@@ -76,11 +70,4 @@ export function observationsOf(records: readonly RunRecord[], score: Score): Obs
       checkerVersion: checker ? `${checker.name}@${checker.version}` : '',
     };
   });
-}
-
-function goldenScore(record: RunRecord, score: Score): number | null {
-  const { golden, output } = record;
-  if (golden?.score !== undefined) return golden.score;
-  if (golden?.expected === undefined || output === undefined) return null;
-  return score(golden.expected, output);
 }

@@ -1,10 +1,11 @@
+import type { Observation } from '../../src/records/observation.ts';
 import { fallPoint } from '../stats/change-point.ts';
 import { advance, type EDetector, evidence, evidenceOfBestStart, noEvidence } from '../stats/e-detector.ts';
 import { describeAlarm } from './alarm.ts';
 import { BASELINE_ERROR, type Baseline, type Bound, forget, learn, noBaseline, relearn } from './baseline.ts';
 import { type History, remember, since } from './history.ts';
-import type { Alarm, Observation } from './observation.ts';
 import { type Recovery, recovered, startRecovery } from './recovery.ts';
+import type { Alarm } from './report.ts';
 
 /**
  * The detector on golden scores: a fold over a loop's runs.

@@ -1,4 +1,5 @@
-import type { BeforeAfter, Observation } from './observation.ts';
+import type { Observation } from '../../src/records/observation.ts';
+import type { BeforeAfter } from './report.ts';
 
 /**
  * The recent runs of a loop: what dates a change and finds its cause. Bounded: past these limits the oldest

@@ -1,6 +1,7 @@
+import type { Observation } from '../../src/records/observation.ts';
 import { evidence } from '../stats/e-detector.ts';
 import { type GoldenState, initial, type Settings, step, threshold } from './golden.ts';
-import type { Alarm, Observation } from './observation.ts';
+import type { Alarm } from './report.ts';
 
 /** What the detector says of a loop after all its runs so far. */
 export interface Watched {

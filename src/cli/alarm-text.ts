@@ -1,4 +1,4 @@
-import type { Alarm } from '../../evals/detect/observation.ts';
+import type { Alarm } from '../../evals/detect/report.ts';
 import type { Alert } from '../store/alerts.ts';
 import { count, decimal, percent, time, UNKNOWN } from './format.ts';
 

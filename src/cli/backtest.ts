@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type Backtest, backtest } from '../../evals/detect/backtest.ts';
+import { arlOf } from '../../evals/suite.ts';
 import { LoopscopeError } from '../errors.ts';
 import { goldenScore, sameText } from '../records/golden-score.ts';
 import { readRecords } from '../records/read.ts';
@@ -7,7 +8,6 @@ import type { RunRecord } from '../records/record.ts';
 import { alarmText } from './alarm-text.ts';
 import { positiveNumber } from './arguments.ts';
 import type { CliContext } from './context.ts';
-import { arlOf } from './fleet-report.ts';
 import { count } from './format.ts';
 import { suiteScorers } from './suite-scorers.ts';
 

@@ -1,7 +1,7 @@
-import type { Observation } from '../../evals/detect/observation.ts';
 import { type Standing, watch } from '../../evals/detect/watch.ts';
 import { wilson } from '../../evals/stats/binomial-interval.ts';
-import type { Suite } from '../../evals/suite.ts';
+import { arlOf, type Suite } from '../../evals/suite.ts';
+import type { Observation } from '../records/observation.ts';
 import type { Registry } from '../registry/load.ts';
 import { type Alert, listAlerts } from '../store/alerts.ts';
 import type { Store } from '../store/client.ts';
@@ -48,8 +48,6 @@ export interface FleetSources {
 
 /** Most golden scores that the shown mean is taken over. */
 const SCORES_MAX = 200;
-/** Average run length to a false alarm for loops without a suite, as the evaluator has it. */
-const ARL_DEFAULT = 10_000;
 
 /** How every loop stands that is registered or ever made a run, worst first; or how one does. */
 export async function statusDocument(sources: FleetSources, loop?: string): Promise<StatusDocument> {
@@ -125,12 +123,6 @@ function figures(totals: LoopTotals | undefined): Figures {
     cost_per_useful_outcome_usd: costUsd !== null && usefulOutcomes > 0 ? costUsd / usefulOutcomes : null,
     served_models: totals?.servedModels ?? [],
   };
-}
-
-/** The average run length that the loop's suites ask for: the longest, as the evaluator takes it. */
-export function arlOf(loop: string, suites: readonly Suite[]): number {
-  const asked = suites.filter((suite) => suite.loop === loop).map((suite) => suite.detector.arl);
-  return asked.length > 0 ? Math.max(...asked) : ARL_DEFAULT;
 }
 
 function passRate(runs: readonly Observation[]): number | null {

@@ -19,7 +19,8 @@ export interface CallRecord {
   route: CallRoute;
   operation: 'chat' | undefined;
   caller: Caller;
-  run: OpenRun;
+  /** `undefined` for a request that is no model call and came while no run was open. */
+  run: OpenRun | undefined;
   /** The caller's trace where it brought one, else the run's. */
   traceId: string;
   spanId: string;
@@ -45,8 +46,10 @@ export function callSpan(record: CallRecord): SpanDraft {
   const { caller, run, traceId, spanId, operation, request, route } = record;
   const errorType = errorTypeOf(record);
   const attributes: Attributes = {
-    ...runAttributes(run),
-    [A.record]: 'call',
+    ...(run
+      ? runAttributes(run)
+      : { [A.loop]: caller.loop, [A.registered]: caller.definition !== undefined }),
+    [A.record]: operation ? 'call' : 'request',
     [A.operation]: operation,
     [A.provider]: route.protocol.provider,
     [A.agentName]: caller.agent,
@@ -70,7 +73,8 @@ export function callSpan(record: CallRecord): SpanDraft {
   return {
     traceId,
     spanId,
-    parentSpanId: caller.remote?.spanId ?? agentSpanId(traceId, agentPath(caller.agent, caller.parentAgent)),
+    parentSpanId:
+      caller.remote?.spanId ?? (run && agentSpanId(traceId, agentPath(caller.agent, caller.parentAgent))),
     traceState: caller.remote?.traceState,
     name: name.slice(0, LIMITS.nameLengthMax),
     kind: 'Client',

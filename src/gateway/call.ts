@@ -53,12 +53,14 @@ export async function handleCall(
   const caller = await identify(message.headers, route, context.identity);
   const operation = protocol.operation(method, route.path);
   const request = operation && protocol.readRequest(parseBody(body));
-  const runId = caller.runId ?? runs.implicitRun(caller.loop);
   const { loop, remote } = caller;
+  // A request that is no model call joins a run and opens none: a look at the list of models is no work.
+  const runId = caller.runId ?? (operation ? runs.implicitRun(loop) : runs.openImplicitRun(loop));
   const registered = caller.definition !== undefined;
-  const run = runs.touch({ loop, runId, registered, traceId: remote?.traceId }, startNs);
-  runs.callStarted(run);
-  const traceId = remote?.traceId ?? run.traceId;
+  const run = runId && runs.touch({ loop, runId, registered, traceId: remote?.traceId }, startNs);
+  if (run) runs.callStarted(run);
+  const traceId = remote?.traceId ?? (run ? run.traceId : clock.randomHex(16));
+  const ours = { ...(run && { 'x-loopscope-run': run.runId }), 'x-loopscope-trace': traceId };
   incoming.taken();
   const recorded = Promise.withResolvers<void>();
   context.unrecorded.add(recorded.promise);
@@ -74,9 +76,20 @@ export async function handleCall(
     const endNs = clock.nowNs();
     const { agent: name, parentAgent: parent, role } = caller;
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
-    runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
+    if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
     metrics.request(protocol.provider, status ?? 0);
-    const record = { method, route, operation, caller, run, traceId, target, request, startNs, endNs };
+    const record = {
+      method,
+      route,
+      operation,
+      caller,
+      run: run || undefined,
+      traceId,
+      target,
+      request,
+      startNs,
+      endNs,
+    };
     void (async () => {
       const read = (await tap?.end()) ?? {};
       if (read.skipped) metrics.unread(read.skipped);
@@ -95,10 +108,7 @@ export async function handleCall(
   const refuse = (error: LoopscopeError, errorType: string) => {
     metrics.refused(error.code);
     status = error.status;
-    answerError(response, protocol, toGatewayError(error)!, {
-      'x-loopscope-run': runId,
-      'x-loopscope-trace': traceId,
-    });
+    answerError(response, protocol, toGatewayError(error)!, ours);
     finish(errorType);
   };
 
@@ -132,7 +142,7 @@ export async function handleCall(
         const header = headerReader(raw);
         const contentType = header('content-type');
         response.sendDate = false;
-        response.writeHead(code, statusText, responseHeaders(raw, runId, traceId));
+        response.writeHead(code, statusText, responseHeaders(raw, ours));
         // A stream's first words may be long in coming: its caller learns now that it was accepted.
         if (contentType.startsWith('text/event-stream')) response.flushHeaders();
         const contentEncoding = header('content-encoding');

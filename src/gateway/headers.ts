@@ -1,4 +1,4 @@
-import { KEY_PREFIX } from './identity.ts';
+import { KEY_PREFIX } from '../registry/key.ts';
 import type { Protocol } from './protocol.ts';
 
 /** Which headers cross the gateway. All functions take and give name, value, name, value, … as they came. */
@@ -53,14 +53,14 @@ export const hasOwnKey = (headers: Readonly<Record<string, unknown>>, protocol: 
   });
 
 /** A provider's headers as the caller gets them, with ours. */
-export function responseHeaders(raw: readonly string[], run: string, trace: string): string[] {
+export function responseHeaders(raw: readonly string[], added: Record<string, string>): string[] {
   const named = connectionOptions(raw);
   const kept: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i]!.toLowerCase();
     if (!HOP_BY_HOP.has(name) && !named.has(name) && !OURS.test(name)) kept.push(raw[i]!, raw[i + 1]!);
   }
-  kept.push('x-loopscope-run', run, 'x-loopscope-trace', trace);
+  for (const [name, value] of Object.entries(added)) kept.push(name, value);
   return kept;
 }
 

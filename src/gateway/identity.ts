@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { createTraceState, type TraceState } from '@opentelemetry/api';
 import { parseTraceParent } from '@opentelemetry/core';
 import { LoopscopeError } from '../errors.ts';
+import { KEY_PREFIX, type KeyRing } from '../registry/key.ts';
 import type { AgentRole, LoopDefinition } from '../registry/loop.ts';
 import { checked } from './names.ts';
 
@@ -11,14 +12,6 @@ import { checked } from './names.ts';
 export interface Registry {
   loop(name: string): LoopDefinition | undefined;
 }
-
-/** Virtual keys. `agent` is `''` where a key stands for the whole loop. */
-export interface KeyRing {
-  find(secret: string): Promise<{ keyId: string; loop: string; agent: string } | 'unknown' | 'revoked'>;
-}
-
-/** What a virtual key begins with. */
-export const KEY_PREFIX = 'lsk_';
 
 export interface Caller {
   loop: string;

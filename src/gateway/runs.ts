@@ -93,6 +93,11 @@ export class Runs {
     return runId;
   }
 
+  /** As `implicitRun`, where one is open. */
+  openImplicitRun(loop: string): string | undefined {
+    return this.#implicit.get(loop);
+  }
+
   /** Opens the run, or finds it open, and counts a moment of activity at `atNs`. */
   touch({ loop, runId, registered, traceId }: RunName, atNs: bigint): OpenRun {
     const key = runKey(loop, runId);

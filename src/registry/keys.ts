@@ -4,9 +4,8 @@ import type { Clock } from '../clock.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { Store } from '../store/client.ts';
 import { insertKeyState, readKeys, type StoredKey } from '../store/keys.ts';
+import { KEY_PREFIX, type KeyRing } from './key.ts';
 
-/** What a virtual key's secret begins with. */
-export const KEY_PREFIX = 'lsk_';
 const SECRET_BYTES = 32;
 
 export interface NewKey {
@@ -59,16 +58,7 @@ export const listKeys = (store: Store): Promise<StoredKey[]> => readKeys(store);
  *   such reads are shared and at least `UNKNOWN_REFRESH_MS` apart, so that strangers cannot make us hammer the store.
  * - A failed read leaves the last snapshot in force.
  */
-export interface KeyIdentity {
-  keyId: string;
-  loop: string;
-  /** `''` where the key stands for the whole loop. */
-  agent: string;
-}
-
-export interface KeyRing {
-  /** Whose key it is. Throws `store_unavailable` only while no snapshot could be read yet. */
-  find(secret: string): Promise<KeyIdentity | 'unknown' | 'revoked'>;
+export interface OpenKeyRing extends KeyRing {
   close(): void;
 }
 
@@ -77,7 +67,7 @@ const UNKNOWN_REFRESH_MS = 250;
 /** Longest that a caller with an unknown secret waits for a fresh snapshot. */
 const UNKNOWN_WAIT_MS = 2_000;
 
-export function openKeyRing(store: Store, clock: Clock, log?: Logger): KeyRing {
+export function openKeyRing(store: Store, clock: Clock, log?: Logger): OpenKeyRing {
   const closing = new AbortController();
   let snapshot: ReadonlyMap<string, StoredKey> | undefined;
   let lastError: unknown;

@@ -45,7 +45,7 @@ export const A = {
   /** maker | checker | sub */
   agentRole: 'loopscope.agent.role',
   parentAgent: 'loopscope.agent.parent',
-  /** run | agent | call | verdict | effect | end : what the span stands for. */
+  /** run | agent | call | request | verdict | effect: what the span stands for; a request is no model call. */
   record: 'loopscope.record',
 
   // Ours: what a model call was made of, and what it cost

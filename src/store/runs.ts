@@ -29,7 +29,8 @@ export interface Run {
 export const goldenScores = (database: string): string => `
   SELECT loop, run_id, avg(suite_score) AS golden_score
   FROM (
-    SELECT loop, suite, run_id, argMin(score, scored_at) AS suite_score
+    -- In a tuple, so that an error, which has no score, stands against a later score too.
+    SELECT loop, suite, run_id, argMin(tuple(score), scored_at).1 AS suite_score
     FROM ${database}.eval_scores GROUP BY loop, suite, run_id
   )
   WHERE suite_score IS NOT NULL

@@ -1,4 +1,4 @@
-import type { Observation } from '../../evals/detect/observation.ts';
+import type { Observation } from '../records/observation.ts';
 import type { Store } from './client.ts';
 import { goldenScores } from './runs.ts';
 

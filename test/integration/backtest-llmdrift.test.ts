@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import { backtest } from '../../evals/detect/backtest.ts';
-import type { Alarm } from '../../evals/detect/observation.ts';
+import type { Alarm } from '../../evals/detect/report.ts';
 import { seededRandom } from '../../src/clock.ts';
 import { RunRecord } from '../../src/records/record.ts';
 

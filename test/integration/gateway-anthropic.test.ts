@@ -151,9 +151,12 @@ test('a coding agent is understood by the headers it sends anyway', async () => 
   await agent.messages.create(question, { query: { beta: 'true' } });
   assert.equal(provider.requests.at(-2)!.method, 'HEAD');
   assert.equal(provider.requests.at(-1)!.url, '/v1/messages?beta=true');
-  const calls = await gateway.spansOf('coding', 2, 'call');
-  assert.deepEqual(calls.map((s) => s.name).sort(), ['HEAD /', 'chat claude-sonnet-4-0']);
-  const { attributes } = calls.find((s) => s.name.startsWith('chat'))!;
+  const [look] = await gateway.spansOf('coding', 1, 'request');
+  assert.equal(look!.name, 'HEAD /');
+  assert.ok(!(A.runId in look!.attributes), 'looking whether anyone is there is no run');
+  const [call] = await gateway.spansOf('coding', 1, 'call');
+  assert.equal(call!.name, 'chat claude-sonnet-4-0');
+  const { attributes } = call!;
   assert.equal(attributes[A.runId], session);
   assert.equal(attributes[A.conversationId], session);
   assert.equal(attributes[A.agentName], 'agent-a1');
@@ -175,7 +178,8 @@ test('counting tokens passes through and is no model call', async () => {
     messages: question.messages,
   });
   assert.equal(counted.input_tokens, 12);
-  const { name, attributes } = await gateway.callOf('counts');
+  const [request] = await gateway.spansOf('counts', 1, 'request');
+  const { name, attributes } = request!;
   assert.equal(name, 'POST /v1/messages/count_tokens');
   assert.ok(!(A.inputTokens in attributes) && !(A.operation in attributes));
 });

@@ -3,8 +3,9 @@ import { InMemorySpanExporter, type ReadableSpan } from '@opentelemetry/sdk-trac
 import { type Logger, pino } from 'pino';
 import { systemClock } from '../../src/clock.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
-import type { KeyRing, Registry } from '../../src/gateway/identity.ts';
+import type { Registry } from '../../src/gateway/identity.ts';
 import { startGateway } from '../../src/gateway/server.ts';
+import type { KeyRing } from '../../src/registry/key.ts';
 import type { LoopDefinition } from '../../src/registry/loop.ts';
 import { A } from '../../src/span/attributes.ts';
 import { until } from './until.ts';

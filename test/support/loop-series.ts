@@ -1,4 +1,4 @@
-import type { Observation } from '../../evals/detect/observation.ts';
+import type { Observation } from '../../src/records/observation.ts';
 
 /** A stretch of a simulated loop: `runs` runs whose score `draw` gives (null: not scored), under these versions. */
 export interface Stretch {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { backtest, observationsOf, sameText } from '../../evals/detect/backtest.ts';
+import { backtest, observationsOf } from '../../evals/detect/backtest.ts';
 import { seededRandom } from '../../src/clock.ts';
+import { sameText } from '../../src/records/golden-score.ts';
 import type { RunRecord } from '../../src/records/record.ts';
 
 const at = (minute: number) => new Date(Date.UTC(2023, 5, 1) + minute * 60_000).toISOString();
@@ -65,10 +66,8 @@ test('answers are scored against what was expected: as text, or by the scorer of
   }));
   const scorerFor = (loop: string) =>
     loop === 'bracketed'
-      ? (expected: string, output: string) => {
-          const match = /\[(yes|no)\]/i.exec(output);
-          return match ? Number(match[1]!.toLowerCase() === expected) : null;
-        }
+      ? (output: string, expected: string) =>
+          Number(/\[(yes|no)\]/i.exec(output)?.[1]?.toLowerCase() === expected)
       : undefined;
   const { loops } = await backtest([...asText, ...bracketed], { arl: 10_000, scorerFor });
   assert.deepEqual(

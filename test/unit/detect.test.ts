@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initial, step } from '../../evals/detect/golden.ts';
-import type { Observation } from '../../evals/detect/observation.ts';
 import { watch } from '../../evals/detect/watch.ts';
 import { seededRandom } from '../../src/clock.ts';
+import type { Observation } from '../../src/records/observation.ts';
 import { coin, graded, type Stretch, seriesOf } from '../support/loop-series.ts';
 
 const ARL = 10_000;

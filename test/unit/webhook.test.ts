@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { nextChange } from '../../evals/alerts.ts';
-import type { Alarm } from '../../evals/detect/observation.ts';
+import type { Alarm } from '../../evals/detect/report.ts';
 import { alertText, signature, webhookBody } from '../../evals/message.ts';
 import { backoffMs } from '../../evals/webhook.ts';
 import type { Alert } from '../../src/store/alerts.ts';

@@ -1,21 +1,4 @@
-/** What the detector sees of a loop and what it says of it. */
-
-/** A run in the loop's order of time. `score` is null where the run was not scored. */
-export interface Observation {
-  /** Runs of the loop before this one. */
-  index: number;
-  runId: string;
-  /** ISO 8601. */
-  at: string;
-  /** Golden score in [0,1]. */
-  score: number | null;
-  checkerPass: boolean | null;
-  /** Versions; '' where unknown. */
-  servedModel: string;
-  promptVersion: string;
-  toolsVersion: string;
-  checkerVersion: string;
-}
+/** What the detector says of a loop. */
 
 export type Dimension = 'model' | 'prompt' | 'tools' | 'checker';
 
