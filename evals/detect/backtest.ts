@@ -1,6 +1,7 @@
 import { goldenScore, type Score, sameText } from '../../src/records/golden-score.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import type { RunRecord } from '../../src/records/record.ts';
+import { agentPath, agentRole } from '../../src/records/spans.ts';
 import type { Alarm } from './report.ts';
 import { watch } from './watch.ts';
 
@@ -40,7 +41,12 @@ export async function backtest(
   };
 }
 
-/** A loop's records as what the detector sees, in order of time; records of equal time keep their order. */
+/**
+ * A loop's records as what the detector sees, in order of time; records of equal time keep their order.
+ *
+ * A run of several records is read as the store reads it: the latest verdict and score stand, and the versions are
+ * the maker's latest. Those of a sub-agent or of the checker are not what does the work.
+ */
 export function observationsOf(records: readonly RunRecord[], score: Score): Observation[] {
   // A requested name says nothing of a served model, but where no record has one it is the best there is.
   const servedKnown = records.some((r) => r.served_model !== undefined);
@@ -50,24 +56,40 @@ export function observationsOf(records: readonly RunRecord[], score: Score): Obs
   );
   return [...runs.values()].map((parts, index): Observation => {
     const all = parts.map((part) => part.record);
-    const first = <T>(of: (record: RunRecord) => T | null | undefined): T | undefined => {
-      for (const record of all) {
-        const value = of(record);
-        if (value !== undefined && value !== null) return value;
-      }
-      return undefined;
-    };
-    const checker = first((r) => r.checker);
+    const makers = ofMakers(all);
+    const checker = latest(all, (r) => r.checker);
     return {
       index,
       runId: all[0]!.run,
       at: all[0]!.ts,
-      score: first((r) => goldenScore(r, score)) ?? null,
+      score: latest(all, (r) => goldenScore(r, score)) ?? null,
       checkerPass: checker?.pass ?? null,
-      servedModel: first((r) => (servedKnown ? r.served_model : r.model)) ?? '',
-      promptVersion: first((r) => r.prompt_version) ?? '',
-      toolsVersion: first((r) => r.tools_version) ?? '',
+      servedModel: latest(makers, (r) => (servedKnown ? r.served_model : r.model)) ?? '',
+      promptVersion: latest(makers, (r) => r.prompt_version) ?? '',
+      toolsVersion: latest(makers, (r) => r.tools_version) ?? '',
       checkerVersion: checker ? `${checker.name}@${checker.version}` : '',
     };
   });
+}
+
+/** The records of a run whose agent does the work. */
+function ofMakers(records: readonly RunRecord[]): RunRecord[] {
+  // Once an agent: finding its role takes a look at every record of the run.
+  const roles = new Map<string, ReturnType<typeof agentRole>>();
+  return records.filter((record) => {
+    const path = agentPath(record);
+    const key = path.join('\0');
+    const role = roles.get(key) ?? agentRole(records, path);
+    roles.set(key, role);
+    return role === 'maker';
+  });
+}
+
+/** What `of` gives of the last record that it gives anything of. */
+function latest<T>(records: readonly RunRecord[], of: (record: RunRecord) => T | undefined): T | undefined {
+  for (const record of records.toReversed()) {
+    const value = of(record);
+    if (value !== undefined) return value;
+  }
+  return undefined;
 }

@@ -61,7 +61,7 @@ function runSpan(context: RunContext): Span {
 }
 
 /** An agent's name behind its parent's. */
-const agentPath = ({ agent = 'maker', parent_agent }: RunRecord): [string] | [string, string] =>
+export const agentPath = ({ agent = 'maker', parent_agent }: RunRecord): [string] | [string, string] =>
   parent_agent === undefined ? [agent] : [parent_agent, agent];
 
 function agentSpans(context: RunContext): Span[] {
@@ -89,15 +89,23 @@ function agentSpans(context: RunContext): Span[] {
   );
 }
 
-function agentAttributes({ records }: RunContext, path: readonly string[]): OptionalAttributes {
-  const name = path.at(-1)!;
+/** What the agent at `path` is in the run that `records` make up. */
+export function agentRole(
+  records: readonly RunRecord[],
+  path: readonly string[],
+): 'maker' | 'checker' | 'sub' {
+  if (path.length > 1) return 'sub';
+  const name = path[0];
   // An agent that bears the checker's name is the checker, unless it is the only one: then it judges its own work.
   const checks =
     records.some((r) => r.checker?.name === name) && records.some((r) => agentPath(r)[0] !== name);
-  const role = path.length > 1 ? 'sub' : checks ? 'checker' : 'maker';
+  return checks ? 'checker' : 'maker';
+}
+
+function agentAttributes({ records }: RunContext, path: readonly string[]): OptionalAttributes {
   return {
-    [A.agentName]: name,
-    [A.agentRole]: role,
+    [A.agentName]: path.at(-1),
+    [A.agentRole]: agentRole(records, path),
     [A.parentAgent]: path.length > 1 ? path[0] : undefined,
   };
 }

@@ -126,6 +126,47 @@ test('the versions of a run are those of its record, and what is not there is un
   assert.equal(observationsOf([record(0, { model: 'gpt' })], sameText)[0]!.servedModel, 'gpt');
 });
 
+test('the versions are those of the maker, whoever of the run is recorded first', () => {
+  const [run] = observationsOf(
+    [
+      record(0, { agent: 'scout', parent_agent: 'maker', served_model: 'mini-1', prompt_version: 's1' }),
+      record(0, { agent: 'maker', served_model: 'gpt-2', prompt_version: 'p2', tools_version: 't2' }),
+      record(0, {
+        agent: 'reviewer',
+        served_model: 'mini-2',
+        tools_version: 'r1',
+        checker: { name: 'reviewer', version: 'v1', pass: true },
+      }),
+    ],
+    sameText,
+  );
+  assert.deepEqual([run!.servedModel, run!.promptVersion, run!.toolsVersion], ['gpt-2', 'p2', 't2']);
+});
+
+test('of a run that tried again the last try counts', () => {
+  const [run] = observationsOf(
+    [
+      record(1, {
+        run: 'r',
+        served_model: 'm-2',
+        checker: { name: 'c', version: 'v2', pass: true },
+        golden: { score: 1 },
+      }),
+      record(0, {
+        run: 'r',
+        served_model: 'm-1',
+        checker: { name: 'c', version: 'v1', pass: false },
+        golden: { score: 0 },
+      }),
+    ],
+    sameText,
+  );
+  assert.deepEqual(
+    [run!.checkerPass, run!.checkerVersion, run!.servedModel, run!.score],
+    [true, 'c@v2', 'm-2', 1],
+  );
+});
+
 test('records of equal time keep their order, offsets count, and the parts of one run are one run', () => {
   const runs = observationsOf(
     [
