@@ -25,10 +25,14 @@ export function goldenScore(
   if (golden?.score !== undefined) return golden.score;
   if (golden?.expected === undefined || output === undefined) return undefined;
   const result = score(output, golden.expected);
-  return typeof result === 'number' ? inRange(result) : result.then(inRange);
+  return result instanceof Promise ? result.then(inRange) : inRange(result);
 }
 
-function inRange(score: number): number {
-  if (score >= 0 && score <= 1) return score;
-  throw new LoopscopeError('bad_input', `the scorer gave ${score}, expected a number from 0 to 1`);
+/** A user's scorer may give anything: `null` and texts pass for numbers when they are only compared with some. */
+function inRange(score: unknown): number {
+  if (typeof score === 'number' && score >= 0 && score <= 1) return score;
+  throw new LoopscopeError(
+    'bad_input',
+    `the scorer gave ${JSON.stringify(score) ?? typeof score}, expected a number from 0 to 1`,
+  );
 }

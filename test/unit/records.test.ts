@@ -110,6 +110,13 @@ test('the golden score is the recorded one, else a comparison, else unknown', ()
   });
 });
 
+test('what a scorer gives that is no number is a failure of the scorer, not a score', async () => {
+  const answered = record({ output: 'a', golden: { expected: 'b' } });
+  for (const given of [null, true, '0.5', undefined])
+    for (const score of [() => given as unknown as number, async () => given as unknown as number])
+      await assert.rejects(async () => goldenScore(answered, score), { code: 'bad_input' });
+});
+
 test('a record becomes a run, its agent, the call, the verdict and the effects', () => {
   const spans = recordSpans(
     record({
