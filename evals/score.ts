@@ -96,7 +96,7 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
       await insertScores(
         store,
         batch,
-        `score/${contentHash([suite.suite, ...batch.map((r) => r.run_id)].join('\0'))}`,
+        `score/${contentHash([suite.loop, suite.suite, ...batch.map((r) => r.run_id)].join('\0'))}`,
       );
       for (const row of batch) tally.add(row);
       done += batch.length;

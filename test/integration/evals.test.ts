@@ -130,6 +130,20 @@ test('a suite scores runs that are over and meet an item, by its id or else by t
   assert.deepEqual([later.scored, later.unmatched], [1, 0]);
 });
 
+test('a suite that is given to another loop scores that loop too, also where run ids are the same', async () => {
+  for (const loop of ['moved-from', 'moved-to']) {
+    const at = folder({ 's.yaml': `suite: moved\nloop: ${loop}\ndataset: moved\n` });
+    await golden(at, 'moved', { 'Is 7 prime?': 'yes' });
+    await insertRuns(server.store, [{ loop, run: 'r-1', at: T0, input: 'Is 7 prime?', output: 'yes' }]);
+    const [suite] = loadSuites(at.directory);
+    await runSuite(suite!, { store: server.store, clock, config: at.config });
+    assert.deepEqual(
+      (await scoresOf(loop)).map((s) => s.score),
+      [1],
+    );
+  }
+});
+
 test('a scorer that fails is an error that is counted, never a score of 0', async (t) => {
   const at = folder({
     's.yaml':
