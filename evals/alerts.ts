@@ -21,18 +21,21 @@ export function nextChange(
   now: number,
 ): AlertChange | undefined {
   const open = alerts.find((alert) => alert.state === 'firing');
-  const alert = open ? resolved(open, watched) : raised(loop, watched, alerts);
+  const alert = open ? resolved(open, watched, alerts) : raised(loop, watched, alerts);
   return alert && { alert, at: now };
 }
 
 function resolved(
   open: Alert,
   { alarms, recoveries }: Pick<Watched, 'alarms' | 'recoveries'>,
+  alerts: readonly Alert[],
 ): Alert | undefined {
   const since = Date.parse(open.started_at);
   let end = recoveries.find((recovery) => Date.parse(recovery.at) > since);
   if (!end) {
-    const last = alarms.findLastIndex((alarm) => alarm.kind === ALERT_KIND);
+    // The alarm of an earlier alert is not this one's, nor is its recovery.
+    const told = Math.max(...alerts.filter((alert) => alert !== open).map(lastTold));
+    const last = alarms.findLastIndex((alarm) => alarm.kind === ALERT_KIND && Date.parse(alarm.at) > told);
     end = recoveries.find((recovery) => recovery.alarm === last);
     // Late scores can take an alarm back altogether; then nothing would ever end it.
     if (last >= 0 && !end) return undefined;

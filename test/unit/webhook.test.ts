@@ -82,6 +82,16 @@ test('an alarm that late scores took back does not stay open for ever', () => {
   assert.equal(alerts[0]!.evidence['withdrawn'], true);
 });
 
+test('an alarm that late scores took back does not end by the recovery of an earlier episode', () => {
+  const alerts: Alert[] = [];
+  const first = { alarms: [alarm(30, 20)], recoveries: [{ alarm: 0, at_run: 50, at: time(50) }] };
+  settle(alerts, first);
+  settle(alerts, { ...first, alarms: [alarm(30, 20), alarm(90, 80)] });
+  assert.deepEqual(settle(alerts, first), ['resolved 80']);
+  const { evidence } = alerts.find((alert) => alert.change_at_run === 80)!;
+  assert.deepEqual([evidence['withdrawn'], evidence['recovered_at']], [true, undefined]);
+});
+
 test('a rise makes no alert', () => {
   assert.deepEqual(settle([], { alarms: [alarm(30, 20, 'golden_rise')], recoveries: [] }), []);
 });
