@@ -45,8 +45,9 @@ export function loopState(facts: LoopFacts): LoopState {
   if (alert?.kind === 'golden_drop' && passing) return 'silently_failing';
   if (alert && !passing) return 'failing';
   if (recent.verdicts >= VERDICTS_MIN && recent.passes / recent.verdicts < PASSING) return 'failing';
-  if (alert || (detector.phase === 'watching' && detector.eValue >= SUSPECT_SHARE * detector.threshold))
-    return 'suspect';
+  // The detector may know of a fall that no alert tells of: the evals role is behind, or does not run.
+  const nearAlarm = detector.phase === 'watching' && detector.eValue >= SUSPECT_SHARE * detector.threshold;
+  if (alert || detector.phase === 'alarmed' || nearAlarm) return 'suspect';
   if (lastRunAt === null || (schedule !== undefined && missedTwo(schedule, lastRunAt, now))) return 'idle';
   if (detector.phase === 'learning') return 'unmeasured';
   if (schedule === undefined && now - lastRunAt > QUIET_MS_MAX) return 'idle';

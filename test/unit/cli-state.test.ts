@@ -44,6 +44,11 @@ const cases: [string, Partial<LoopFacts>, ReturnType<typeof loopState>][] = [
     { detector: { phase: 'watching', eValue: 100, threshold: 10_000 } },
     'suspect',
   ],
+  [
+    'a fall that the detector sees and no alert tells of is not green',
+    { detector: { phase: 'alarmed', eValue: 0, threshold: 10_000 } },
+    'suspect',
+  ],
   ['never ran is idle', { lastRunAt: null }, 'idle'],
   ['one missed time is not idle yet', { schedule: '0 * * * *', lastRunAt: now - 1.5 * HOUR }, 'healthy'],
   ['two missed times are idle', { schedule: '0 * * * *', lastRunAt: now - 2.5 * HOUR }, 'idle'],
