@@ -38,7 +38,8 @@ export interface Settings {
   learnScores?: number;
 }
 
-const LEARN_SCORES = 50;
+/** Where nobody asks for another number: scored runs before the detector starts. */
+export const LEARN_SCORES = 50;
 /** e³: strong evidence. */
 const BEST_START_MIN = 20;
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type Backtest, backtest } from '../../evals/detect/backtest.ts';
+import { LEARN_SCORES } from '../../evals/detect/golden.ts';
 import { arlOf } from '../../evals/suite.ts';
 import { LoopscopeError } from '../errors.ts';
 import { goldenScore, sameText } from '../records/golden-score.ts';
@@ -38,6 +39,8 @@ interface BacktestOptions {
 type LoopResult = Backtest['loops'][number] & { scored: number; arl: number };
 
 async function play(context: CliContext, file: string, { loop, arl }: BacktestOptions): Promise<void> {
+  if (arl !== undefined && arl < 1)
+    throw new LoopscopeError('usage', `--arl: expected at least 1 scored run, found ${arl}.`);
   const { records, bad, unscored } = await readScored(context, file, loop);
   const loops: LoopResult[] = [];
   for (const [name, own] of [...records].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -105,7 +108,9 @@ function describe({ loop, runs, scored, arl, alarms }: LoopResult, { out: { pain
     const why =
       scored === 0
         ? 'Nothing to watch: no run has a golden score.'
-        : `Nothing would have been caught (at most one false alarm in ${count(arl)} scored runs on average).`;
+        : scored < LEARN_SCORES
+          ? `Too few to watch: the detector learns a loop's level from its first ${LEARN_SCORES} golden scores.`
+          : `Nothing would have been caught (at most one false alarm in ${count(arl)} scored runs on average).`;
     return [heading, `  ${why}`];
   }
   return [

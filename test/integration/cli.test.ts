@@ -290,8 +290,12 @@ test('backtest says what would have been caught, when and why, with the scorer o
 
   const quiet = await cli('backtest', path('quiet.jsonl', recorded(300, 300)));
   assert.match(quiet.stdout, /Nothing would have been caught/);
+  const few = await cli('backtest', path('few.jsonl', recorded(30, 30)));
+  assert.match(few.stdout, /Too few to watch: .* its first 50 golden scores/);
   assert.equal((await cli('backtest', file, '--loop', 'nope')).code, 1);
   assert.equal((await cli('backtest', file, '--arl', 'many')).code, 2);
+  const tooSmall = await cli('backtest', file, '--arl', '0.5');
+  assert.deepEqual([tooSmall.code, tooSmall.stderr.includes('--arl: expected at least 1')], [2, true]);
 });
 
 test('a bad line is told with number and field, fails the command, and stops nothing', async () => {
