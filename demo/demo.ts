@@ -212,11 +212,12 @@ function tellOutcome(outcome: Outcome, files: FleetFiles, config: Config, { exit
   if (exit) return;
   const command = `npm run loopscope -- --config ${relative('.', config.path!)}`;
   out.line('\nLook around (in another terminal; Ctrl-C here ends it):');
-  for (const [what, why] of [
+  const steps = [
     ['status', 'the fleet'],
     ['alerts', 'what was raised, and the evidence'],
     [`runs --loop ${outcome.truth.loop}`, 'its runs; `trace RUN` shows one as a tree'],
     [`backtest ${relative('.', files.runs)}`, 'the same history through the detector alone'],
-  ])
-    out.line(`  ${`${command} ${what}`.padEnd(90)} # ${why}`);
+  ] as const;
+  const width = Math.max(...steps.map(([what]) => what.length));
+  for (const [what, why] of steps) out.line(`  ${command} ${what.padEnd(width)}  # ${why}`);
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { request } from 'undici';
 import type { Clock } from '../src/clock.ts';
 import type { WebhookConfig } from '../src/config.ts';
+import { LoopscopeError } from '../src/errors.ts';
 import { contentHash } from '../src/records/normalize.ts';
 import { type Alert, alertChanges, deliveredKeys, recordDelivery } from '../src/store/alerts.ts';
 import type { Store } from '../src/store/client.ts';
@@ -51,7 +52,14 @@ interface Attempts {
   takenAt: number | undefined;
 }
 
+/** Throws `config_invalid` for a receiver whose messages should be signed and whose secret is not there. */
 export function createDeliveries({ receivers, ...context }: DeliveryContext): Deliveries {
+  const unsigned = receivers.find(({ secret_env, secret }) => secret_env !== undefined && !secret);
+  if (unsigned)
+    throw new LoopscopeError(
+      'config_invalid',
+      `alerts.webhooks: secret_env names ${unsigned.secret_env}, but the environment has no such variable. Set it where the evals run, or remove secret_env.`,
+    );
   const unique = [...new Map(receivers.map((receiver) => [receiver.url, receiver])).values()];
   const each = unique.map((receiver) => deliveriesTo(receiver, context));
   return {

@@ -77,6 +77,8 @@ export interface ProviderConfig {
 
 export interface WebhookConfig {
   url: string;
+  secret_env: string | undefined;
+  /** The secret itself, where the environment has it. Only who sends alerts needs it. */
   secret: string | undefined;
 }
 
@@ -160,21 +162,11 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
     alerts: {
       webhooks: settings.alerts.webhooks.map(({ url, secret_env }) => ({
         url,
-        secret: secret(secret_env, env),
+        secret_env,
+        secret: secret_env ? env[secret_env] || undefined : undefined,
       })),
     },
   });
-}
-
-function secret(variable: string | undefined, env: Environment): string | undefined {
-  if (variable === undefined) return undefined;
-  const value = env[variable];
-  if (!value)
-    throw new LoopscopeError(
-      'config_invalid',
-      `alerts.webhooks: secret_env names ${variable}, but the environment has no such variable. Set it, or remove secret_env.`,
-    );
-  return value;
 }
 
 function override(parsed: ConfigFile, env: Environment): ConfigFile {

@@ -161,8 +161,14 @@ export function checkWebhooks(webhooks: Config['alerts']['webhooks']): Check[] {
   const name = 'alert webhooks';
   if (webhooks.length === 0)
     return [warn(name, 'none', 'Nobody is told of an alert: add alerts.webhooks to loopscope.yaml.')];
-  return webhooks.map(({ url, secret }) => {
+  return webhooks.map(({ url, secret_env, secret }) => {
     const { origin } = new URL(url); // the path of a hook is often its secret
+    if (secret_env && !secret)
+      return warn(
+        name,
+        `${origin}, ${secret_env} is not set`,
+        `Set ${secret_env} where the evals run: without it they do not start.`,
+      );
     return secret
       ? ok(name, `${origin}, signed`)
       : warn(

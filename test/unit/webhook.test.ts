@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { nextChange } from '../../evals/alerts.ts';
 import type { Alarm } from '../../evals/detect/report.ts';
 import { alertText, signature, webhookBody } from '../../evals/message.ts';
-import { backoffMs } from '../../evals/webhook.ts';
+import { backoffMs, createDeliveries, type DeliveryContext } from '../../evals/webhook.ts';
 import type { Alert } from '../../src/store/alerts.ts';
 
 const time = (minute: number) => new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString();
@@ -140,5 +140,13 @@ test('backoff lies between nothing and a doubled ceiling that ends', () => {
         assert.ok(ms >= 0 && ms <= Math.min(60_000, 500 * 2 ** made));
       },
     ),
+  );
+});
+
+test('messages that should be signed are not sent unsigned: without the secret nothing starts', () => {
+  const receivers = [{ url: 'http://127.0.0.1:1/page', secret_env: 'HOOK', secret: undefined }];
+  assert.throws(
+    () => createDeliveries({ receivers } as unknown as DeliveryContext),
+    /^LoopscopeError: alerts\.webhooks: secret_env names HOOK/,
   );
 });
