@@ -31,6 +31,7 @@ export interface Admitted {
  */
 export function admit(spans: readonly Span[], capture: (loop: string) => Capture): Admitted {
   const admitted: Admitted = { spans: [], messages: [], rejected: {}, cut: {} };
+  const room = { messages: LIMITS.messagesPerRequestMax };
   for (const span of spans) {
     const rejection = rejectionOf(span);
     if (rejection) {
@@ -38,7 +39,7 @@ export function admit(spans: readonly Span[], capture: (loop: string) => Capture
       continue;
     }
     if (ZEROS.test(span.parentSpanId)) span.parentSpanId = '';
-    moveContent(span.attributes, capture(span.attributes[A.loop] ?? ''), admitted.messages);
+    moveContent(span.attributes, capture(span.attributes[A.loop] ?? ''), admitted.messages, room);
     bound(span, (what) => {
       admitted.cut[what] = (admitted.cut[what] ?? 0) + 1;
     });

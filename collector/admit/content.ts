@@ -1,17 +1,28 @@
 import { contentHash } from '../../src/records/normalize.ts';
 import { A } from '../../src/span/attributes.ts';
 import type { Message } from '../../src/span/batch.ts';
+import { LIMITS } from '../../src/span/limits.ts';
 import type { Attributes } from '../../src/span/span.ts';
 import { splitJsonArray } from './json-array.ts';
+
+/** How many messages the lists of a request may still be taken apart into. */
+export interface ListRoom {
+  messages: number;
+}
 
 /** What is kept of prompts and answers: nothing, hashes, or all. */
 export type Capture = 'off' | 'hashed' | 'full';
 
 /**
  * Takes the content out of a span's attributes and leaves its hashes: a text has one, a list of messages one a
- * message. Under `full` the content itself is added to `messages`.
+ * message. Under `full` the content itself is added to `messages`. Lists are taken apart while `room` lasts.
  */
-export function moveContent(attributes: Attributes, capture: Capture, messages: Message[]): void {
+export function moveContent(
+  attributes: Attributes,
+  capture: Capture,
+  messages: Message[],
+  room: ListRoom,
+): void {
   for (const [from, to, role] of TEXTS) {
     const text = take(attributes, from);
     if (text === undefined || capture === 'off') continue;
@@ -20,7 +31,7 @@ export function moveContent(attributes: Attributes, capture: Capture, messages: 
   for (const [from, to] of LISTS) {
     const list = take(attributes, from);
     if (list === undefined || capture === 'off') continue;
-    const hashes = messagesOf(list).map(keep);
+    const hashes = messagesOf(list, room).map(keep);
     attributes[to] = JSON.stringify(hashes);
   }
 
@@ -47,10 +58,12 @@ function take(attributes: Attributes, name: string): string | undefined {
   return value;
 }
 
-/** The elements of a JSON array of messages, each as it was sent; what is no such array is one message. */
-function messagesOf(list: string): Omit<Message, 'hash'>[] {
-  const elements = splitJsonArray(list);
+/** The elements of a JSON array of messages, each as it was sent; what is no such array, or too large, is one message. */
+function messagesOf(list: string, room: ListRoom): Omit<Message, 'hash'>[] {
+  const elements =
+    list.length <= LIMITS.attributeValueBytesMax ? splitJsonArray(list, room.messages) : undefined;
   if (!elements) return [{ role: '', content: list }];
+  room.messages -= elements.length;
   return elements.map(({ text, value }) => ({ role: roleOf(value), content: text }));
 }
 

@@ -6,16 +6,16 @@ export interface JsonElement {
 
 /**
  * Takes a JSON array apart into its elements' own texts, so that what is kept is what was sent (a number of twenty
- * digits stays one). `undefined` when `text` is not a JSON array.
+ * digits stays one). `undefined` when `text` is not a JSON array, or one of more than `elementsMax`.
  */
-export function splitJsonArray(text: string): JsonElement[] | undefined {
+export function splitJsonArray(text: string, elementsMax: number): JsonElement[] | undefined {
   let values: unknown;
   try {
     values = JSON.parse(text);
   } catch {
     return undefined;
   }
-  if (!Array.isArray(values)) return undefined;
+  if (!Array.isArray(values) || values.length > elementsMax) return undefined;
   const elements: JsonElement[] = [];
   const open = text.indexOf('[');
   let start = open + 1;

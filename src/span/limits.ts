@@ -11,6 +11,11 @@ export const LIMITS = {
    * list element 1. A body of a few bytes an object would otherwise decode into a thousand times its size.
    */
   otlpObjectsMax: 4_000_000,
+  /**
+   * Messages that the lists of one request are taken apart into; a list past it stays in one piece. A list of numbers
+   * would otherwise become two hundred times its size in messages.
+   */
+  messagesPerRequestMax: 200_000,
   /** Bodies a collector holds at once, counted from the first byte read to the answer. */
   collectorPendingBytesMax: 128 * 1024 * 1024,
   attributesPerSpanMax: 1024,

@@ -65,13 +65,26 @@ test('messages that are no JSON array are kept as one', () => {
 test('a JSON array falls into its elements, each in its own words', () => {
   const text = ' [ {"a" : "],}\\"", "n": 1.0} ,[1, 2],"x\\\\", null,12345678901234567890 ] ';
   assert.deepEqual(
-    splitJsonArray(text)?.map((e) => e.text),
+    splitJsonArray(text, 10)?.map((e) => e.text),
     ['{"a" : "],}\\"", "n": 1.0}', '[1, 2]', '"x\\\\"', 'null', '12345678901234567890'],
   );
-  assert.deepEqual(splitJsonArray('[]'), []);
-  assert.deepEqual(splitJsonArray('[ ]'), []);
-  assert.equal(splitJsonArray('{}'), undefined);
-  assert.equal(splitJsonArray('[1'), undefined);
+  assert.deepEqual(splitJsonArray('[]', 10), []);
+  assert.deepEqual(splitJsonArray('[ ]', 10), []);
+  assert.equal(splitJsonArray('{}', 10), undefined);
+  assert.equal(splitJsonArray('[1', 10), undefined);
+});
+
+test('a request of endless lists stays in few pieces, whatever is kept of it', () => {
+  const list = `[${'1,'.repeat(LIMITS.messagesPerRequestMax / 2)}1]`;
+  const large = `[${' '.repeat(LIMITS.attributeValueBytesMax)}1,2]`;
+  const spans = () => [list, large, list, '[1,2]'].map((text) => span({}, { [A.inputMessages]: text }));
+  const { messages } = admit(spans(), full);
+  const half = LIMITS.messagesPerRequestMax / 2 + 1;
+  assert.equal(messages.length, half + 1 + 1 + 2, 'the first and the last are taken apart');
+  assert.equal(messages[half]!.content, large);
+  assert.equal(messages[half + 1]!.content, list);
+  const hashed = admit(spans(), () => 'hashed').spans.map((s) => s.attributes[A.inputMessageHashes]!.length);
+  assert.ok(hashed.slice(1).every((length) => length < 200));
 });
 
 test('what passes the limits is cut and counted', () => {
