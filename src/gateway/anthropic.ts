@@ -13,10 +13,11 @@ import {
   parseObject,
   type RequestFacts,
   type StreamReader,
+  toJson,
   type Usage,
 } from './protocol.ts';
 import type { SseEvent } from './sse.ts';
-import { TextBuffer } from './text-buffer.ts';
+import { Room, TextBuffer } from './text-buffer.ts';
 
 /** Anthropic's messages. */
 export const anthropic: Protocol = {
@@ -58,7 +59,7 @@ function readRequest(value: unknown): RequestFacts {
       .map((m) => plainText(m['content']))
       .filter((text) => text !== '')
       .join('\n'),
-    tools: asArray(tools).length > 0 ? JSON.stringify(tools) : undefined,
+    tools: asArray(tools).length > 0 ? toJson(tools) : undefined,
     messages: () => [
       ...(systemText === '' ? [] : [{ role: 'system', parts: toParts(body['system']) }]),
       ...messages.map((m) => ({ role: asString(m['role']) ?? 'unknown', parts: toParts(m['content']) })),
@@ -131,7 +132,7 @@ interface Block {
 }
 
 class MessageStream implements StreamReader {
-  readonly #textCharsMax: number;
+  readonly #room: Room;
   readonly #blocks = new Map<number, Block>();
   #id: string | undefined;
   #model: string | undefined;
@@ -142,7 +143,7 @@ class MessageStream implements StreamReader {
   #errorType: string | undefined;
 
   constructor(textCharsMax: number) {
-    this.#textCharsMax = textCharsMax;
+    this.#room = new Room(textCharsMax);
   }
 
   event({ data }: SseEvent): void {
@@ -157,7 +158,7 @@ class MessageStream implements StreamReader {
         return;
       }
       case 'content_block_start':
-        this.#block(event, asObject(event['content_block']) ?? {});
+        this.#block(event, this.#opening(asObject(event['content_block']) ?? {}, data.length));
         return;
       case 'content_block_delta': {
         const delta = asObject(event['delta']) ?? {};
@@ -183,22 +184,25 @@ class MessageStream implements StreamReader {
 
   #block(event: Json, start: Json): Block | undefined {
     return entry(this.#blocks, asCount(event['index']) ?? 0, () => {
-      const text = new TextBuffer(this.#textCharsMax);
+      const text = new TextBuffer(this.#room);
       text.add(asString(start['text']) ?? asString(start['thinking']) ?? '');
       return { start, text };
     });
   }
 
+  /** A block may begin with all it has, such as a search's results; without room for it only its kind is kept. */
+  #opening(block: Json, chars: number): Json {
+    return this.#room.take(chars) === chars ? block : { type: block['type'] };
+  }
+
   facts(): AnswerFacts {
     const blocks = [...this.#blocks.entries()].sort(([a], [b]) => a - b).map(([, block]) => block);
-    const text = new TextBuffer(this.#textCharsMax);
-    for (const block of blocks) if (block.start['type'] === 'text') text.add(block.text.toString());
     return {
       id: this.#id,
       model: this.#model,
       finishReasons: this.#stopReason ? [this.#stopReason] : [],
       usage: readUsage(this.#usage),
-      text: text.toString(),
+      text: blocks.map(({ start, text }) => (start['type'] === 'text' ? text.toString() : '')).join(''),
       messages: (): Message[] => [
         { role: 'assistant', parts: blocks.map(blockPart), finish_reason: this.#stopReason },
       ],

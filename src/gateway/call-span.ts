@@ -5,7 +5,7 @@ import { agentSpanId } from '../span/ids.ts';
 import { LIMITS } from '../span/limits.ts';
 import type { Caller } from './identity.ts';
 import { costUsd } from './price.ts';
-import type { AnswerFacts, RequestFacts } from './protocol.ts';
+import { type AnswerFacts, type RequestFacts, toJson } from './protocol.ts';
 import type { ProviderTarget } from './provider.ts';
 import type { CallRoute } from './route.ts';
 import { agentPath, type OpenRun, runAttributes } from './runs.ts';
@@ -85,8 +85,10 @@ export function callSpan(record: CallRecord): SpanDraft {
   };
 }
 
-function errorTypeOf({ errorType, tap, status }: CallRecord): string | undefined {
-  if (errorType !== undefined) return errorType;
+function errorTypeOf({ errorType, tap, status, request }: CallRecord): string | undefined {
+  // Some clients close the connection as soon as the stream says that it is over: they have the whole answer.
+  const leftWithAll = errorType === 'client_disconnected' && request?.stream && tap.answer?.complete;
+  if (errorType !== undefined && !leftWithAll) return errorType;
   if (tap.errorType !== undefined) return tap.errorType;
   if (status !== undefined && status >= 400) return String(status);
   // The connection closed in good order, but the stream in it never said that it was over.
@@ -107,7 +109,7 @@ function requestAttributes(caller: Caller, request: RequestFacts): Attributes {
     [A.toolsVersion]: caller.toolsVersion ?? versionOf(tools),
     [A.inputHash]: capture !== 'off' && userText !== '' ? inputHash(userText) : undefined,
     ...textAttributes(capture, userText, A.inputText, A.inputTextHash),
-    [A.inputMessages]: capture === 'full' ? fitting(JSON.stringify(request.messages())) : undefined,
+    [A.inputMessages]: capture === 'full' ? fitting(toJson(request.messages())) : undefined,
   };
 }
 
@@ -129,7 +131,7 @@ function answerAttributes(
     [A.reasoningTokens]: usage.reasoningTokens,
     [A.costUsd]: costUsd(route.protocol.provider, answer.model ?? request?.model, usage, endMs),
     ...textAttributes(capture, answer.text, A.outputText, A.outputTextHash),
-    [A.outputMessages]: capture === 'full' ? fitting(JSON.stringify(answer.messages())) : undefined,
+    [A.outputMessages]: capture === 'full' ? fitting(toJson(answer.messages())) : undefined,
     ...(errorType === undefined && verdictAttributes(caller, answer, request)),
   };
 }
@@ -165,5 +167,5 @@ function textAttributes(capture: Capture, text: string, textName: string, hashNa
 }
 
 /** Content that an attribute has room for; half a document would be read as a whole one. */
-const fitting = (text: string): string | undefined =>
-  Buffer.byteLength(text) <= LIMITS.attributeValueBytesMax ? text : undefined;
+const fitting = (text: string | undefined): string | undefined =>
+  text !== undefined && Buffer.byteLength(text) <= LIMITS.attributeValueBytesMax ? text : undefined;

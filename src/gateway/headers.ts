@@ -38,7 +38,11 @@ export function requestHeaders(
     const value = raw[i + 1]!;
     if (NOT_FOR_PROVIDER.has(name) || named.has(name) || OURS.test(name) || value.includes(KEY_PREFIX))
       continue;
-    if (protocol.keyHeaders.includes(name)) ownKey = true;
+    if (protocol.keyHeaders.includes(name)) {
+      // An empty one is no key, and must not stand beside or instead of ours.
+      if (value === '' && apiKey !== undefined) continue;
+      ownKey = true;
+    }
     kept.push(raw[i]!, value);
   }
   if (!ownKey && apiKey !== undefined) kept.push(protocol.keyHeaders[0]!, protocol.keyHeaderValue(apiKey));

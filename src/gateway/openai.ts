@@ -1,3 +1,4 @@
+import { LIMITS } from '../span/limits.ts';
 import {
   type AnswerFacts,
   asArray,
@@ -14,10 +15,11 @@ import {
   parseObject,
   type RequestFacts,
   type StreamReader,
+  toJson,
   type Usage,
 } from './protocol.ts';
 import type { SseEvent } from './sse.ts';
-import { TextBuffer } from './text-buffer.ts';
+import { Room, TextBuffer } from './text-buffer.ts';
 
 /** OpenAI's chat completions, as OpenAI and everyone compatible with it speaks them. */
 export const openai: Protocol = {
@@ -62,7 +64,7 @@ function readRequest(value: unknown): RequestFacts {
     seed: asNumber(body['seed']),
     systemText: textOf('system', 'developer'),
     userText: textOf('user'),
-    tools: asArray(tools).length > 0 ? JSON.stringify(tools) : undefined,
+    tools: asArray(tools).length > 0 ? toJson(tools) : undefined,
     messages: () => messages.map(toMessage),
   };
 }
@@ -146,7 +148,7 @@ interface Choice {
 }
 
 class ChatStream implements StreamReader {
-  readonly #textCharsMax: number;
+  readonly #room: Room;
   readonly #choices = new Map<number, Choice>();
   #id: string | undefined;
   #model: string | undefined;
@@ -155,7 +157,7 @@ class ChatStream implements StreamReader {
   #errorType: string | undefined;
 
   constructor(textCharsMax: number) {
-    this.#textCharsMax = textCharsMax;
+    this.#room = new Room(textCharsMax);
   }
 
   event({ data }: SseEvent): void {
@@ -174,8 +176,8 @@ class ChatStream implements StreamReader {
 
   #choice(update: Json): void {
     const choice = entry<Choice>(this.#choices, asCount(update['index']) ?? 0, () => ({
-      text: new TextBuffer(this.#textCharsMax),
-      refusal: new TextBuffer(this.#textCharsMax),
+      text: new TextBuffer(this.#room),
+      refusal: new TextBuffer(this.#room),
       calls: new Map(),
     }));
     if (!choice) return;
@@ -185,15 +187,16 @@ class ChatStream implements StreamReader {
     for (const item of asArray(delta['tool_calls'])) {
       const part = asObject(item) ?? {};
       const call = entry<ToolCall>(choice.calls, asCount(part['index']) ?? 0, () => ({
-        arguments: new TextBuffer(this.#textCharsMax),
+        arguments: new TextBuffer(this.#room),
       }));
       const fn = asObject(part['function']) ?? asObject(part['custom']) ?? {};
       if (!call) continue;
-      call.id ??= asString(part['id']);
-      call.name ??= asString(fn['name']);
+      call.id ??= this.#room.hold(asString(part['id']));
+      call.name ??= this.#room.hold(asString(fn['name']));
       call.arguments.add(asString(fn['arguments'] ?? fn['input']) ?? '');
     }
-    choice.finishReason = asString(update['finish_reason']) ?? choice.finishReason;
+    const reason = asString(update['finish_reason']);
+    if (reason && reason.length <= LIMITS.nameLengthMax) choice.finishReason = reason;
   }
 
   facts(): AnswerFacts {

@@ -16,7 +16,7 @@ export interface Protocol {
   keyHeaderValue(key: string): string;
   readRequest(body: unknown): RequestFacts;
   readAnswer(body: unknown): AnswerFacts;
-  /** Follows a stream event by event; content beyond `textCharsMax` is not kept. */
+  /** Follows a stream event by event; of all its content together no more than `textCharsMax` is kept. */
   readStream(textCharsMax: number): StreamReader;
   /** `error.type` of an error body, where it says one. */
   readError(body: unknown): string | undefined;
@@ -110,6 +110,15 @@ export const asCount = (value: unknown): number | undefined =>
 export function parseObject(text: string): Json | undefined {
   try {
     return asObject(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A value as JSON, or `undefined` where it is nested too deep to be written: reading has no such bound. */
+export function toJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
   } catch {
     return undefined;
   }

@@ -144,6 +144,11 @@ function createApp(context: CallContext): FastifyInstance {
   // A body goes on as it came, whatever it is.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body));
+  // Fastify refuses a type that is malformed; the provider, which gets the raw headers, is to judge that.
+  app.addHook('onRequest', (request, _, done) => {
+    delete request.raw.headers['content-type'];
+    done();
+  });
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(context, error, request, reply));
   app.setNotFoundHandler((request, reply) => refuse(context, unknownPath(request), request, reply));
   app.route({
@@ -223,7 +228,6 @@ function asRefusal(error: Error): Error {
       'body_too_large',
       `The request body is larger than ${LIMITS.gatewayBodyBytesMax} bytes, the most that a loop may send.`,
     );
-  if (error.statusCode === 415) return new LoopscopeError('unsupported_media_type', error.message);
   if (typeof error.statusCode === 'number' && error.statusCode < 500)
     return new LoopscopeError('bad_input', error.message);
   return error;

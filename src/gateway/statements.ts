@@ -114,7 +114,7 @@ function verdictSpan({ pass, checker, version, explanation }: Verdict, keepsCont
       [A.evaluationName]: checker,
       [A.evaluationLabel]: pass ? 'pass' : 'fail',
       [A.evaluationScore]: pass ? 1 : 0,
-      ...(explanation !== undefined && keepsContent && { 'gen_ai.evaluation.explanation': explanation }),
+      ...(explanation !== undefined && keepsContent && { [A.evaluationExplanation]: explanation }),
     },
   };
   const what: Statement['what'] = ['verdict', checker, version ?? '', String(pass), explanation ?? ''];

@@ -1,19 +1,36 @@
-/** Text that grows in pieces up to a limit; what does not fit is left out. */
-export class TextBuffer {
-  readonly #charsMax: number;
-  #pieces: string[] = [];
-  #length = 0;
+/** How many characters several texts may hold together. */
+export class Room {
+  #left: number;
 
-  constructor(charsMax: number) {
-    this.#charsMax = charsMax;
+  constructor(chars: number) {
+    this.#left = chars;
+  }
+
+  /** Takes up to `chars` and says how many there were. */
+  take(chars: number): number {
+    const taken = Math.min(chars, this.#left);
+    this.#left -= taken;
+    return taken;
+  }
+
+  /** `text` where there is room for all of it. */
+  hold(text: string | undefined): string | undefined {
+    return text !== undefined && this.take(text.length) === text.length ? text : undefined;
+  }
+}
+
+/** Text that grows in pieces while there is room; what does not fit is left out. */
+export class TextBuffer {
+  readonly #room: Room;
+  #pieces: string[] = [];
+
+  constructor(room: Room) {
+    this.#room = room;
   }
 
   add(piece: string): void {
-    const room = this.#charsMax - this.#length;
-    if (room <= 0 || piece === '') return;
-    const fits = piece.length <= room ? piece : piece.slice(0, room);
-    this.#pieces.push(fits);
-    this.#length += fits.length;
+    const fits = this.#room.take(piece.length);
+    if (fits > 0) this.#pieces.push(fits === piece.length ? piece : piece.slice(0, fits));
   }
 
   toString(): string {

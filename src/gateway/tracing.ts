@@ -131,16 +131,30 @@ export function startTracing(
   };
 }
 
-const CONTENT = [A.inputMessages, A.outputMessages, A.inputText, A.outputText, A.systemInstructions];
+const CONTENT = [
+  A.inputMessages,
+  A.outputMessages,
+  A.inputText,
+  A.outputText,
+  A.systemInstructions,
+  A.evaluationExplanation,
+];
+
+function contentLeftOut(attributes: Attributes = {}): Attributes {
+  const kept = { ...attributes };
+  for (const name of CONTENT) delete kept[name];
+  return kept;
+}
 
 /** Passes spans on without what was said: another backend gets content only where someone asked for that. */
 function withoutContent(processor: SpanProcessor): SpanProcessor {
   return {
     onStart: (span, context) => processor.onStart(span, context),
     onEnd: (span) => {
-      const attributes = { ...span.attributes };
-      for (const name of CONTENT) delete attributes[name];
-      processor.onEnd(Object.create(span, { attributes: { value: attributes } }) as ReadableSpan);
+      const attributes = contentLeftOut(span.attributes);
+      const events = span.events.map((event) => ({ ...event, attributes: contentLeftOut(event.attributes) }));
+      const bare = { attributes: { value: attributes }, events: { value: events } };
+      processor.onEnd(Object.create(span, bare) as ReadableSpan);
     },
     forceFlush: () => processor.forceFlush(),
     shutdown: () => processor.shutdown(),

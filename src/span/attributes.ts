@@ -32,6 +32,7 @@ export const A = {
   evaluationName: 'gen_ai.evaluation.name',
   evaluationScore: 'gen_ai.evaluation.score.value',
   evaluationLabel: 'gen_ai.evaluation.score.label',
+  evaluationExplanation: 'gen_ai.evaluation.explanation',
   errorType: 'error.type',
   serverAddress: 'server.address',
   serverPort: 'server.port',

@@ -92,6 +92,52 @@ test('a caller that hangs up ends the provider call and leaves a span that says 
   assert.ok(!(A.outputTokens in span.attributes));
 });
 
+test('a caller that leaves once the stream said that it was over did not hang up', async () => {
+  const never = Promise.withResolvers<void>();
+  provider.next(
+    stream(sse(chatChunk({ content: 'PASS' }), chatChunk({}, 'stop'), '[DONE]'), () => never.promise),
+  );
+  const leave = new AbortController();
+  const response = await post('left-at-done', { stream: true }, leave.signal);
+  let seen = '';
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+    seen += chunk;
+    if (seen.includes('[DONE]')) break;
+  }
+  leave.abort();
+  await until('the provider call to be cancelled', () => provider.requests.at(-1)!.hungUp);
+  never.resolve();
+  const span = await gateway.callOf('left-at-done');
+  assert.equal(span.failed, false);
+  assert.ok(!(A.errorType in span.attributes));
+  assert.equal(span.attributes[A.outputText], 'PASS');
+});
+
+test('a body nested deeper than it can be written again passes, and its call is recorded', async () => {
+  const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+  for (const [loop, more] of [
+    ['deep-tools', `"tools":[${deep}],"messages":[]`],
+    ['deep-content', `"messages":[{"role":"user","content":[{"type":"x","y":${deep}}]}]`],
+  ] as const) {
+    const sent = `{"model":"gpt-4o",${more}}`;
+    const response = await fetch(url(loop), { method: 'POST', body: sent });
+    assert.equal(response.status, 200);
+    assert.equal(provider.requests.at(-1)!.body.toString(), sent);
+    assert.equal((await gateway.callOf(loop)).attributes[A.inputTokens], 1000);
+  }
+});
+
+test('a content type that is none is for the provider to judge', async () => {
+  const response = await fetch(url('odd-type'), {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'json' },
+  });
+  assert.equal(response.status, 200);
+  assert.equal(provider.requests.at(-1)!.headers['content-type'], 'json');
+  assert.equal(provider.requests.at(-1)!.body.toString(), JSON.stringify(body));
+});
+
 test('a caller that hangs up before there is an answer ends the provider call too', async () => {
   const never = Promise.withResolvers<void>();
   provider.next(() => never.promise);

@@ -128,18 +128,21 @@ test('the same spans go to another backend when the environment names one, conte
   ] as const) {
     const gateway = await start(facts);
     await call(gateway.url, loop, 'r-1');
+    await fetch(`${gateway.url}/loops/${loop}/runs/r-1/verdict`, {
+      method: 'POST',
+      body: JSON.stringify({ pass: true, explanation: 'it says the secret words' }),
+    });
     await gateway.close();
+    const said = (sink: { spans: Span[] }) =>
+      JSON.stringify(of(sink, loop).map((s) => [s.attributes, s.events.map((e) => e.attributes)]));
     const ids = (sink: { spans: Span[] }) =>
       of(sink, loop)
         .map((s) => s.spanId)
         .sort();
-    assert.equal(ids(elsewhere).length, 3);
+    assert.equal(ids(elsewhere).length, 4);
     assert.deepEqual(ids(elsewhere), ids(collector));
-    assert.equal(
-      JSON.stringify(of(elsewhere, loop).map((s) => s.attributes)).includes('secret words'),
-      facts !== 'spans',
-    );
-    assert.ok(JSON.stringify(of(collector, loop).map((s) => s.attributes)).includes('secret words'));
+    assert.equal(said(elsewhere).includes('secret words'), facts !== 'spans');
+    assert.ok(said(collector).includes('it says the secret words'));
   }
 });
 

@@ -90,6 +90,47 @@ test('headers of the connection, ours and virtual keys do not cross; the rest do
 const tapOf = (contentType: string, contentEncoding = '', status = 200) =>
   openTap({ protocol: openai, status, contentType, contentEncoding, readable: true });
 
+test('an empty key header is no key: the configured one goes in its place', () => {
+  const raw = ['x-api-key', 'lsk_a', 'authorization', '', 'accept', '*/*'];
+  assert.deepEqual(requestHeaders(raw, anthropic, 'sk-ant'), ['accept', '*/*', 'x-api-key', 'sk-ant']);
+  assert.deepEqual(requestHeaders(['Authorization', ''], openai, undefined), ['Authorization', '']);
+});
+
+test('choices and blocks of one stream share the room for content; usage and end are read past it', () => {
+  const kept = (messages: object) => JSON.stringify(messages).replaceAll(/[^XYZ]/g, '').length;
+  const chat = openai.readStream(1_000);
+  for (let index = 0; index < 100; index++) {
+    const call = { index: 0, id: 'Y'.repeat(50), function: { name: 'Z'.repeat(50), arguments: 'Y' } };
+    const delta = { content: 'X'.repeat(50), tool_calls: [call] };
+    const choices = [{ index, delta, finish_reason: 'stop' }];
+    chat.event({ event: '', data: JSON.stringify({ choices, usage: { completion_tokens: index } }) });
+  }
+  assert.ok(kept(chat.facts().messages()) <= 1_000);
+  assert.equal(chat.facts().usage.outputTokens, 99);
+  assert.equal(chat.facts().complete, true);
+
+  const message = anthropic.readStream(1_000);
+  const event = (data: object) => message.event({ event: '', data: JSON.stringify(data) });
+  for (let index = 0; index < 100; index++) {
+    const block = { type: 'web_search_tool_result', content: 'Y'.repeat(200) };
+    event({ type: 'content_block_start', index: 2 * index, content_block: block });
+    event({ type: 'content_block_start', index: 2 * index + 1, content_block: { type: 'text', text: '' } });
+    event({ type: 'content_block_delta', index: 2 * index + 1, delta: { text: 'X'.repeat(50) } });
+  }
+  event({ type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 7 } });
+  event({ type: 'message_stop' });
+  assert.ok(
+    kept(
+      message
+        .facts()
+        .messages()
+        .map((m) => m.parts.map((p) => p['content'])),
+    ) <= 1_000,
+  );
+  assert.equal(message.facts().usage.outputTokens, 7);
+  assert.equal(message.facts().complete, true);
+});
+
 test('an answer larger than the limit is not read, plain or inflated', async () => {
   const big = Buffer.from(JSON.stringify(chatCompletion('x'.repeat(LIMITS.tapBytesMax))));
   for (const [bytes, encoding] of [
