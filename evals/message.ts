@@ -34,17 +34,30 @@ export function alertText({
         : `Its golden score has recovered${resolved_at ? ` as of ${resolved_at}` : ''}.`;
     return `Resolved: ${loop}. ${how} It had fallen ${change(golden, score)}since ${change_at}. Look further: loopscope runs --loop ${loop}`;
   }
-  const verdicts = evidence['checker_pass_rate'] as BeforeAfter | undefined;
+  const verdicts = change(evidence['checker_pass_rate'] as BeforeAfter | undefined, percent);
+  const checked = verdicts && `while its checker passes ${verdicts}of its runs`;
   return [
-    `Loop ${loop} no longer does its work: its golden score fell ${change(golden, score)}while its checker passes ${change(verdicts, percent) || 'as before '}of its runs.`,
+    `${`Loop ${loop} no longer does its work: its golden score fell ${change(golden, score)}${checked}`.trimEnd()}.`,
     `It began around ${change_at}, after ${change_at_run} runs.`,
     `A false alarm of this kind comes at most once in ${count(evidence['arl'])} scored runs on average (e-value ${count(evidence['e_value'])}).`,
-    cause
-      ? `What changed there: ${cause.dimension}, from ${cause.from || 'unknown'} to ${cause.to || 'unknown'}.`
-      : 'No change of model, prompt, tools or checker was seen there.',
+    whatChanged(cause, evidence['candidates']),
     `Look further: loopscope alerts --loop ${loop}`,
   ].join(' ');
 }
+
+type Cause = NonNullable<Alert['cause']>;
+
+function whatChanged(cause: Alert['cause'], candidates: unknown): string {
+  if (cause) return `What changed there: ${named(cause)}.`;
+  // Several changes at once are no cause, but far from none.
+  const seen = Array.isArray(candidates) ? (candidates as Cause[]).map(named) : [];
+  return seen.length > 0
+    ? `Which of these changes it was is not known: ${seen.join('; ')}.`
+    : 'No change of model, prompt, tools or checker was seen there.';
+}
+
+const named = ({ dimension, from, to }: Cause) =>
+  `${dimension}, from ${from || 'unknown'} to ${to || 'unknown'}`;
 
 const change = (figures: BeforeAfter | undefined, show: (n: number) => string): string =>
   figures && figures.before !== null && figures.after !== null
