@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts';
 import { LoopscopeError } from '../errors.ts';
 import { answerError, toGatewayError } from './answer-error.ts';
 import { callSpan } from './call-span.ts';
-import { hasOwnKey, requestHeaders, responseHeaders } from './headers.ts';
+import { hasOwnKey, reasonPhrase, requestHeaders, responseHeaders } from './headers.ts';
 import { type IdentityOptions, identify, roleOf } from './identity.ts';
 import type { Metrics } from './metrics.ts';
 import type { Protocol } from './protocol.ts';
@@ -142,7 +142,7 @@ export async function handleCall(
         const header = headerReader(raw);
         const contentType = header('content-type');
         response.sendDate = false;
-        response.writeHead(code, statusText, responseHeaders(raw, ours));
+        response.writeHead(code, reasonPhrase(statusText), responseHeaders(raw, ours));
         // A stream's first words may be long in coming: its caller learns now that it was accepted.
         if (contentType.startsWith('text/event-stream')) response.flushHeaders();
         const contentEncoding = header('content-encoding');

@@ -68,6 +68,9 @@ export function responseHeaders(raw: readonly string[], added: Record<string, st
   return kept;
 }
 
+/** A provider's reason phrase, `''` for one that Node would refuse to send on: it means nothing to a program. */
+export const reasonPhrase = (text: string): string => (/^[\t\x20-\x7e]*$/.test(text) ? text : '');
+
 /** Headers that `Connection` names as this hop's. */
 function connectionOptions(raw: readonly string[]): Set<string> {
   const named = new Set<string>();

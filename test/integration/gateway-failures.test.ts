@@ -200,6 +200,26 @@ test('a provider that cannot be reached is a 502 the SDK understands, recorded a
   }
 });
 
+test('a reason phrase outside ASCII does not keep the answer from the caller', async () => {
+  const sent = 'HTTP/1.1 403 Accès refusé\r\ncontent-length: 2\r\n\r\n{}';
+  const french = createServer((socket) => socket.once('data', () => socket.end(sent, 'latin1')));
+  await once(french.listen(0, '127.0.0.1'), 'listening');
+  const { port } = french.address() as { port: number };
+  const abroad = await startTestGateway({ providerUrl: `http://127.0.0.1:${port}` });
+  try {
+    const response = await fetch(`${abroad.url}/loops/abroad/v1/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(5_000),
+    });
+    assert.deepEqual([response.status, await response.text()], [403, '{}']);
+    assert.equal((await abroad.callOf('abroad')).attributes[A.errorType], '403');
+  } finally {
+    await abroad.close();
+    french.close();
+  }
+});
+
 test('a redirect is passed on, not followed', async () => {
   provider.next((response) => {
     response.writeHead(307, { location: 'http://127.0.0.1:1/elsewhere' });
