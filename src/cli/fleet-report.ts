@@ -82,6 +82,7 @@ function loopStatus(
   const latest = alerts.toSorted((a, b) => Date.parse(b.started_at) - Date.parse(a.started_at))[0];
   const sinceChange = open && series.filter((run) => Date.parse(run.at) >= Date.parse(open.change_at));
   const regime = sinceChange ?? series.filter((run) => run.index >= detector.regimeStart);
+  const golden = meanScore(regime);
   return {
     loop,
     state: loopState({
@@ -91,11 +92,12 @@ function loopStatus(
       recent: { verdicts: totals?.recentVerdicts ?? 0, passes: totals?.recentPasses ?? 0 },
       alert: open && { kind: open.kind, passRateSince: passRate(sinceChange ?? []) },
       detector,
+      goldenHigh: golden.high,
     }),
     registered: definition !== undefined || totals?.registered === true,
     owner: definition?.owner ?? null,
     ...figures(totals),
-    golden: meanScore(regime),
+    golden,
     last_alert: latest ? { kind: latest.kind, state: latest.state, started_at: latest.started_at } : null,
     detector:
       detector.scored > 0

@@ -24,10 +24,14 @@ export interface LoopFacts {
   /** An alert that is firing, and the share of verdicts since its change that passed; `null` without verdicts. */
   alert: { kind: string; passRateSince: number | null } | undefined;
   detector: Pick<Standing, 'phase' | 'eValue' | 'threshold'>;
+  /** Upper end of the interval of its golden score; `null` where nothing is scored. */
+  goldenHigh: number | null;
 }
 
 /** From this share of passing verdicts on, a loop counts as passing its own checker. */
 const PASSING = 0.5;
+/** A loop whose golden score is surely below this does less than half of its work. */
+const GOOD = 0.5;
 /** Fewer verdicts than this say nothing. */
 const VERDICTS_MIN = 5;
 /** Share of the evidence an alarm needs from which a loop is worth a look. */
@@ -47,7 +51,9 @@ export function loopState(facts: LoopFacts): LoopState {
   if (recent.verdicts >= VERDICTS_MIN && recent.passes / recent.verdicts < PASSING) return 'failing';
   // The detector may know of a fall that no alert tells of: the evals role is behind, or does not run.
   const nearAlarm = detector.phase === 'watching' && detector.eValue >= SUSPECT_SHARE * detector.threshold;
-  if (alert || detector.phase === 'alarmed' || nearAlarm) return 'suspect';
+  // What was never good cannot fall, and must not look green either.
+  const neverGood = detector.phase === 'watching' && facts.goldenHigh !== null && facts.goldenHigh < GOOD;
+  if (alert || detector.phase === 'alarmed' || nearAlarm || neverGood) return 'suspect';
   if (lastRunAt === null || (schedule !== undefined && missedTwo(schedule, lastRunAt, now))) return 'idle';
   if (detector.phase === 'learning') return 'unmeasured';
   if (schedule === undefined && now - lastRunAt > QUIET_MS_MAX) return 'idle';

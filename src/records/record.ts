@@ -12,7 +12,10 @@ export const RunRecord = z.object({
   loop: z.string().min(1).max(200),
   run: z.string().min(1).max(200),
   ts: z.iso
-    .datetime({ offset: true, error: 'expected an ISO 8601 time with a zone, such as 2023-06-27T09:00:00Z' })
+    .datetime({
+      offset: true,
+      error: 'expected an ISO 8601 time with seconds and a zone, such as 2023-06-27T09:00:00Z',
+    })
     .refine(inRange, 'expected a time from 1970 to 2262'),
   agent: z.string().min(1).max(200).optional(),
   parent_agent: z.string().min(1).max(200).optional(),

@@ -12,6 +12,7 @@ const facts = (given: Partial<LoopFacts> = {}): LoopFacts => ({
   recent: { verdicts: 20, passes: 20 },
   alert: undefined,
   detector: { phase: 'watching', eValue: 3, threshold: 10_000 },
+  goldenHigh: 0.9,
   ...given,
 });
 
@@ -49,6 +50,7 @@ const cases: [string, Partial<LoopFacts>, ReturnType<typeof loopState>][] = [
     { detector: { phase: 'alarmed', eValue: 0, threshold: 10_000 } },
     'suspect',
   ],
+  ['what was never good cannot fall, and is not green either', { goldenHigh: 0.2 }, 'suspect'],
   ['never ran is idle', { lastRunAt: null }, 'idle'],
   ['one missed time is not idle yet', { schedule: '0 * * * *', lastRunAt: now - 1.5 * HOUR }, 'healthy'],
   ['two missed times are idle', { schedule: '0 * * * *', lastRunAt: now - 2.5 * HOUR }, 'idle'],
