@@ -50,7 +50,14 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
   const settling: (() => Promise<void>)[] = [];
 
   const close = async () => {
-    for (const closer of closers.splice(0).reverse()) await closer();
+    // One part that cannot stop must not keep the others, or the ClickHouse below them, running.
+    for (const closer of closers.splice(0).reverse()) {
+      try {
+        await closer();
+      } catch (error) {
+        log.error({ err: error }, 'a part did not stop in order');
+      }
+    }
   };
   try {
     const store = await startStore();

@@ -23,6 +23,7 @@ import type { Clock } from '../clock.ts';
 import type { OtelExport } from '../config.ts';
 import { A } from '../span/attributes.ts';
 import { LIMITS } from '../span/limits.ts';
+import { collectorExporter } from './collector-exporter.ts';
 import { SpanQueue } from './span-queue.ts';
 
 /** Spans through the OpenTelemetry API and SDK, with ids that are chosen here instead of drawn. */
@@ -59,21 +60,11 @@ export interface Tracing {
   close(deadlineMs: number): Promise<void>;
 }
 
-/** One try of an export, with the exporter's own short retries; the queue tries again after that. */
-const EXPORT_TIMEOUT_MS = 5_000;
-
 export function startTracing(
   { collectorUrl, otelExport, exporter }: TracingOptions,
   { clock, log }: { clock: Clock; log: Logger },
 ): Tracing {
-  const toCollector =
-    exporter ??
-    new OTLPTraceExporter({
-      url: `${collectorUrl}/v1/traces`,
-      timeoutMillis: EXPORT_TIMEOUT_MS,
-      concurrencyLimit: 2,
-    });
-  const queue = new SpanQueue({ exporter: toCollector, clock, log });
+  const queue = new SpanQueue({ exporter: exporter ?? collectorExporter(collectorUrl), clock, log });
   const spanProcessors: SpanProcessor[] = [queue];
   const elsewhere =
     otelExport === 'off' ? undefined : new BatchSpanProcessor({ exporter: new OTLPTraceExporter() });

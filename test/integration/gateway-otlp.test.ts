@@ -20,8 +20,16 @@ import { until } from '../support/until.ts';
 
 /** A collector that keeps what it takes, and takes it only when `status` is 200. */
 async function startSink() {
-  const sink = { url: '', status: 200, refused: 0, spans: [] as Span[], close: async () => {} };
+  const sink = {
+    url: '',
+    status: 200,
+    refused: 0,
+    spans: [] as Span[],
+    keys: new Set<unknown>(),
+    close: async () => {},
+  };
   const server = createServer(async (request, response) => {
+    sink.keys.add(request.headers['x-backend-key']);
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     if (sink.status === 200) sink.spans.push(...decode(Buffer.concat(chunks), 'protobuf'));
@@ -44,6 +52,7 @@ let elsewhere: Awaited<ReturnType<typeof startSink>>;
 const environment = {
   OTEL_SERVICE_NAME: 'my-gateway',
   OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
+  OTEL_EXPORTER_OTLP_HEADERS: 'x-backend-key=theirs',
 };
 
 before(async () => {
@@ -144,6 +153,14 @@ test('the same spans go to another backend when the environment names one, conte
     assert.equal(said(elsewhere).includes('secret words'), facts !== 'spans');
     assert.ok(said(collector).includes('it says the secret words'));
   }
+});
+
+test("another backend's key goes to that backend and not to the collector", async () => {
+  const gateway = await start('spans');
+  await call(gateway.url, 'keys', 'r-1');
+  await gateway.close();
+  assert.deepEqual([...elsewhere.keys], ['theirs']);
+  assert.deepEqual([...collector.keys], [undefined]);
 });
 
 test('the standard variables say whether there is another backend', () => {
