@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { bench as detect } from './detect.ts';
+import { bench as gateway } from './gateway.ts';
 import type { Bench } from './harness/bench.ts';
 import { machine } from './harness/machine.ts';
 import { jsonLine, tableText } from './harness/report.ts';
@@ -8,7 +9,7 @@ import { jsonLine, tableText } from './harness/report.ts';
  * `npm run bench NAME [-- --json --rounds N --seconds S …]`. Results go to stdout, everything else to stderr.
  * Exit codes: 0 measured, 1 the benchmark failed, 2 wrong usage.
  */
-const BENCHES: readonly Bench[] = [detect];
+const BENCHES: readonly Bench[] = [detect, gateway];
 const ROUNDS = 5;
 
 process.exitCode = await main(process.argv.slice(2));

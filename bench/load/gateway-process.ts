@@ -1,0 +1,62 @@
+import pino from 'pino';
+import { systemClock } from '../../src/clock.ts';
+import { loadConfig } from '../../src/config.ts';
+import { startGateway } from '../../src/gateway/server.ts';
+import { KEY_PREFIX } from '../../src/registry/key.ts';
+import { openKeyRing, secretHash } from '../../src/registry/keys.ts';
+import type { Store } from '../../src/store/client.ts';
+import type { StoredKey } from '../../src/store/keys.ts';
+import { serve, settings } from '../harness/child-side.ts';
+
+/**
+ * The gateway as `loopscope gateway` runs it, with the key ring and the exporter that it has there. Only the table
+ * of keys is a constant, so that no ClickHouse has to share the two cores.
+ */
+const { providerUrl, collectorUrl } = settings<{ providerUrl: string; collectorUrl: string }>();
+const secret = `${KEY_PREFIX}${'b'.repeat(43)}`;
+const key: Omit<StoredKey, 'revoked'> & { revoked: number } = {
+  keyId: 'key_bench',
+  hash: secretHash(secret),
+  loop: 'bench',
+  agent: '',
+  revoked: 0,
+  createdAt: 0,
+  revokedAt: null,
+};
+const store: Store = {
+  url: 'none',
+  database: 'none',
+  query: async <Row>() => [key] as Row[],
+  command: async () => {},
+  insert: async () => {},
+  ping: async () => true,
+  close: async () => {},
+};
+const clock = systemClock();
+const keys = openKeyRing(store, clock);
+const defaults = loadConfig(undefined, { OPENAI_API_KEY: 'sk-bench', ANTHROPIC_API_KEY: 'sk-ant-bench' });
+const gateway = await startGateway({
+  config: {
+    ...defaults,
+    gateway: { ...defaults.gateway, host: '127.0.0.1', port: 0 },
+    collector: { ...defaults.collector, url: collectorUrl },
+    providers: {
+      openai: { ...defaults.providers['openai']!, base_url: `${providerUrl}/v1` },
+      anthropic: { ...defaults.providers['anthropic']!, base_url: providerUrl },
+    },
+    otel_export: 'off',
+  },
+  registry: () => ({ loop: () => undefined }),
+  keys,
+  clock,
+  log: pino({ level: 'error' }, pino.destination(2)),
+});
+
+serve(
+  { url: gateway.url, secret },
+  () => ({}),
+  async () => {
+    await gateway.close();
+    keys.close();
+  },
+);
