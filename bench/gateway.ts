@@ -72,17 +72,17 @@ async function run(options: BenchOptions): Promise<Measured> {
     const refusal = await warmUp(generator, targets, progress);
     const usable = targets.filter(({ name }) => name !== refusal?.name);
     const results = await measure(generator, usable, options);
-    const exported = await sink.ask<{ requests: number; bytes: number }>({});
-    const { dropped } = await ours.ask<{ dropped: number }>({});
+    const exports = await sink.ask<{ requests: number }>({});
+    const spans = await ours.ask<{ exported: number; dropped: number }>({});
     return {
       conditions: {
         rounds: options.rounds,
         seconds: options.seconds,
         pinned: canPin ? 'load generator, provider and span sink on one core, gateways on the other' : false,
         ours: 'virtual key, run and agent headers, content captured, spans exported over OTLP to a sink process; budgets and rate limits are not part of it',
-        span_exports: exported.requests,
-        span_bytes: exported.bytes,
-        spans_dropped: dropped,
+        span_exports: exports.requests,
+        spans_exported: spans.exported,
+        spans_dropped: spans.dropped,
         portkey: typeof portkey === 'string' ? `not measured: ${portkey}` : (refusal?.why ?? portkey.version),
         half_load:
           'for direct, bare and ours the same rate: half of the lower of what bare and ours reached in that round',

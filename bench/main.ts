@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { bench as collector } from './collector.ts';
 import { bench as detect } from './detect.ts';
 import { bench as gateway } from './gateway.ts';
 import type { Bench } from './harness/bench.ts';
@@ -9,7 +10,7 @@ import { jsonLine, tableText } from './harness/report.ts';
  * `npm run bench NAME [-- --json --rounds N --seconds S …]`. Results go to stdout, everything else to stderr.
  * Exit codes: 0 measured, 1 the benchmark failed, 2 wrong usage.
  */
-const BENCHES: readonly Bench[] = [detect, gateway];
+const BENCHES: readonly Bench[] = [detect, gateway, collector];
 const ROUNDS = 5;
 
 process.exitCode = await main(process.argv.slice(2));

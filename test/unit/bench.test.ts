@@ -52,7 +52,8 @@ test('a report is one line of JSON with null for what was not measured, or a tab
 test('the command lists what there is, explains flags, and refuses what it does not know with 2', () => {
   const listed = bench();
   assert.equal(listed.status, 0);
-  assert.match(listed.stdout, /^ {2}detect +\S/m);
+  for (const name of ['detect', 'gateway', 'collector'])
+    assert.match(listed.stdout, new RegExp(`^ {2}${name} +\\S`, 'm'));
   const unknown = bench('nothing');
   assert.equal(unknown.status, 2);
   assert.equal(unknown.stdout, '');

@@ -1,0 +1,22 @@
+import pino from 'pino';
+import { startCollector } from '../../collector/collector.ts';
+import { systemClock } from '../../src/clock.ts';
+import { openStore } from '../../src/store/client.ts';
+import { serve, settings } from '../harness/child-side.ts';
+
+/** The collector as `loopscope collector` runs it, over a ClickHouse that is there. */
+const { clickhouseUrl } = settings<{ clickhouseUrl: string }>();
+const store = openStore({ url: clickhouseUrl });
+const collector = await startCollector({
+  config: { collector: { host: '127.0.0.1', port: 0 } },
+  store,
+  clock: systemClock(),
+  log: pino({ level: 'error' }, pino.destination(2)),
+});
+
+async function close(): Promise<void> {
+  await collector.close();
+  await store.close();
+}
+
+serve({ url: collector.url }, () => ({}), close);

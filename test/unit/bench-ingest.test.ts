@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { otlpTemplate } from '../../bench/ingest/otlp-batch.ts';
+import { decode } from '../../collector/decode/decode.ts';
+
+test('every request of the collector benchmark holds spans that no other has, with 20 attributes and an event', () => {
+  const template = otlpTemplate(32, 1);
+  const seen = new Set<string>();
+  for (let request = 0; request < 3; request++) {
+    const spans = decode(Buffer.from(template.next()), 'protobuf');
+    assert.equal(spans.length, 32);
+    for (const span of spans) {
+      seen.add(span.spanId);
+      assert.equal(Object.keys(span.attributes).length, 20);
+      assert.equal(span.events.length, 1);
+    }
+    // Eight spans share a trace.
+    assert.equal(new Set(spans.map((span) => span.traceId)).size, 4);
+  }
+  assert.equal(seen.size, 96);
+});
