@@ -7,6 +7,7 @@ import type { Span } from '../src/span/span.ts';
 import type { Store } from '../src/store/client.ts';
 import { type Admitted, admit, REJECTIONS, type Rejection } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
+import type { FindLoop } from './admit/normalize.ts';
 import { decode } from './decode/decode.ts';
 import { startInsert } from './insert/insert.ts';
 import { CollectorMetrics } from './metrics.ts';
@@ -24,6 +25,8 @@ export interface CollectorOptions {
   log: Logger;
   /** What is kept of a loop's prompts and answers; all where this is not given. */
   capture?: (loop: string) => Capture;
+  /** What the registry knows of a loop; without it spans of other conventions do not say whether theirs is registered. */
+  findLoop?: FindLoop;
   /** Bounds for tests to reach; `LIMITS` where not given. */
   bodyBytesMax?: number;
   pendingBytesMax?: number;
@@ -38,7 +41,16 @@ const RETRY_AFTER_S = 1;
 
 /** Starts it on `config.collector`'s host and port. Throws `port_in_use`. */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
-  const { config, store, clock, log, capture = () => 'full', bodyBytesMax, pendingBytesMax } = options;
+  const {
+    config,
+    store,
+    clock,
+    log,
+    capture = () => 'full',
+    findLoop,
+    bodyBytesMax,
+    pendingBytesMax,
+  } = options;
   const metrics = new CollectorMetrics();
   const insert = startInsert({ store, clock, log, onInsert: metrics.inserted.bind(metrics) });
 
@@ -51,7 +63,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       return { kind: 'refused', status: error.status, message: error.message };
     }
     metrics.received(spans.length);
-    const admitted = admit(spans, capture);
+    const admitted = admit(spans, capture, findLoop);
     for (const [what, times] of Object.entries(admitted.cut)) metrics.cut(what, times);
 
     const outcome = await insert.add({

@@ -69,6 +69,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
         clock,
         log: log.child({ role: 'collector' }),
         capture: (loop) => registry.current().loop(loop)?.capture ?? 'full',
+        findLoop: (loop) => registry.current().loop(loop),
       });
       closers.push(() => collector.close());
       endpoints.collector = collector.url;

@@ -4,6 +4,8 @@ import { LIMITS } from '../../src/span/limits.ts';
 import type { Attributes, Span } from '../../src/span/span.ts';
 import { type Capture, moveContent } from './content.ts';
 import { cutText, keepFirst } from './cut.ts';
+import { type FindLoop, normalize } from './normalize.ts';
+import { addTexts } from './texts.ts';
 
 /** Why a span was not taken. */
 export const REJECTIONS = {
@@ -27,9 +29,14 @@ export interface Admitted {
 
 /**
  * Decides which spans are kept and brings them within `LIMITS`; what a span says in prompts and answers goes out into
- * messages, and their hashes in its place. Changes the spans it is given.
+ * messages, and their hashes in its place. Spans of other conventions get our names as well; `findLoop` says what the
+ * registry knows of a loop. Changes the spans it is given.
  */
-export function admit(spans: readonly Span[], capture: (loop: string) => Capture): Admitted {
+export function admit(
+  spans: readonly Span[],
+  capture: (loop: string) => Capture,
+  findLoop?: FindLoop,
+): Admitted {
   const admitted: Admitted = { spans: [], messages: [], rejected: {}, cut: {} };
   const room = { messages: LIMITS.messagesPerRequestMax };
   for (const span of spans) {
@@ -39,7 +46,10 @@ export function admit(spans: readonly Span[], capture: (loop: string) => Capture
       continue;
     }
     if (ZEROS.test(span.parentSpanId)) span.parentSpanId = '';
-    moveContent(span.attributes, capture(span.attributes[A.loop] ?? ''), admitted.messages, room);
+    const kind = normalize(span, findLoop);
+    const kept = capture(span.attributes[A.loop] ?? '');
+    if (kind === 'call' && kept !== 'off') addTexts(span.attributes);
+    moveContent(span.attributes, kept, admitted.messages, room);
     bound(span, (what) => {
       admitted.cut[what] = (admitted.cut[what] ?? 0) + 1;
     });

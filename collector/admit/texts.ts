@@ -1,0 +1,123 @@
+import { inputHash } from '../../src/records/normalize.ts';
+import { A } from '../../src/span/attributes.ts';
+import { LIMITS } from '../../src/span/limits.ts';
+import type { Attributes } from '../../src/span/span.ts';
+import { cutText } from './cut.ts';
+
+/**
+ * Adds what the user said and what the model answered, in plain text, to a model call of someone else's
+ * instrumentation, so that it meets its golden item and can be scored. The user's text is that of all messages of the
+ * user, as the gateway has it; the answer is that of the last message.
+ */
+export function addTexts(attributes: Attributes): void {
+  const user = first(INPUTS, attributes, 'user');
+  if (user !== undefined) {
+    attributes[A.inputHash] ??= inputHash(user);
+    if (!(A.inputTextHash in attributes))
+      attributes[A.inputText] ??= cutText(user, LIMITS.attributeValueBytesMax);
+  }
+  const answer = first(OUTPUTS, attributes, 'assistant');
+  if (answer !== undefined && !(A.outputTextHash in attributes))
+    attributes[A.outputText] ??= cutText(answer, LIMITS.attributeValueBytesMax);
+}
+
+/** The texts of a role's messages, as one place has them; `undefined` where there is no such place. */
+type Reader = (attributes: Attributes, role: 'user' | 'assistant') => string | undefined;
+
+const INPUTS: readonly Reader[] = [
+  (a, role) => ofJson(a[A.inputMessages], role),
+  (a, role) => ofNumbered(a, 'llm.input_messages.', 'message.', role),
+  (a, role) => ofNumbered(a, 'gen_ai.prompt.', '', role),
+  (a, role) => ofJson(a['ai.prompt.messages'], role),
+  (a) => ofPlainValue(a, 'input'),
+];
+
+const OUTPUTS: readonly Reader[] = [
+  (a, role) => lastOfJson(a[A.outputMessages], role),
+  (a, role) => ofNumbered(a, 'llm.output_messages.', 'message.', role),
+  (a, role) => ofNumbered(a, 'gen_ai.completion.', '', role),
+  (a) => a['ai.response.text'],
+  (a) => a['ai.response.object'],
+  (a) => ofPlainValue(a, 'output'),
+];
+
+function first(readers: readonly Reader[], attributes: Attributes, role: 'user' | 'assistant') {
+  for (const read of readers) {
+    const text = read(attributes, role);
+    if (text) return text;
+  }
+  return undefined;
+}
+
+const ofJson = (json: string | undefined, role: string) => textsOfJson(json, role).join('\n');
+const lastOfJson = (json: string | undefined, role: string) => textsOfJson(json, role).at(-1);
+
+/** Of a JSON list of messages, OpenTelemetry's (`parts`) or the AI SDK's (`content`). */
+function textsOfJson(json: string | undefined, role: string): string[] {
+  const messages = parse(json);
+  if (!Array.isArray(messages)) return [];
+  const texts: string[] = [];
+  for (const message of messages) {
+    if (typeof message !== 'object' || message === null || message.role !== role) continue;
+    const text = textOf(message.parts ?? message.content);
+    if (text !== '') texts.push(text);
+  }
+  return texts;
+}
+
+/** A text, or the text parts of a list of parts. */
+function textOf(content: unknown): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return '';
+  const texts: string[] = [];
+  for (const part of content) {
+    if (typeof part !== 'object' || part === null || !TEXT_PARTS.has(part.type)) continue;
+    const text = part.text ?? part.content;
+    if (typeof text === 'string' && text !== '') texts.push(text);
+  }
+  return texts.join('\n');
+}
+
+const TEXT_PARTS: ReadonlySet<unknown> = new Set(['text', 'input_text', 'output_text']);
+
+/** Messages that are a handful of attributes each, `gen_ai.prompt.0.role`: counted up until one is not there. */
+function ofNumbered(attributes: Attributes, prefix: string, infix: string, role: string): string {
+  const texts: string[] = [];
+  for (let i = 0; i < LIMITS.attributesPerSpanMax; i++) {
+    const message = `${prefix}${i}.${infix}`;
+    const spoken = attributes[`${message}role`];
+    if (spoken === undefined) break;
+    if (spoken !== role) continue;
+    const text = contentOf(attributes, message);
+    if (text !== '') texts.push(text);
+  }
+  return texts.join('\n');
+}
+
+function contentOf(attributes: Attributes, message: string): string {
+  const content = attributes[`${message}content`];
+  // OpenLLMetry writes a message of several parts as JSON into the place of its text.
+  if (content?.startsWith('[{')) return textOf(parse(content)) || content;
+  if (content !== undefined) return content;
+  const texts: string[] = [];
+  for (let i = 0; i < LIMITS.attributesPerSpanMax; i++) {
+    const part = `${message}contents.${i}.message_content.`;
+    if (!(`${part}type` in attributes)) break;
+    const text = attributes[`${part}text`];
+    if (text) texts.push(text);
+  }
+  return texts.join('\n');
+}
+
+/** OpenInference's `input.value` and `output.value` are often a whole request or answer in JSON: no text of anyone. */
+const ofPlainValue = (attributes: Attributes, side: 'input' | 'output'): string | undefined =>
+  attributes[`${side}.mime_type`] === 'text/plain' ? attributes[`${side}.value`] : undefined;
+
+function parse(json: string | undefined): unknown {
+  if (json === undefined || json.length > LIMITS.attributeValueBytesMax) return undefined;
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
