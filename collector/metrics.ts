@@ -20,6 +20,12 @@ export class CollectorMetrics {
     this.count('received_spans_total', spans);
   }
 
+  /** Spans in the spool, for ClickHouse to be given. */
+  acknowledged(spans: number, repeated: number): void {
+    this.count('acknowledged_spans_total', spans);
+    this.count('repeated_spans_total', repeated);
+  }
+
   /** `repeated` of them were there already and were not stored again. */
   stored(spans: number, repeated: number): void {
     this.count('stored_spans_total', spans - repeated);
@@ -48,8 +54,8 @@ export class CollectorMetrics {
     if (bucket >= 0) this.buckets[bucket]!++;
   }
 
-  /** Prometheus' text format. */
-  text(pendingBytes: number): string {
+  /** Prometheus' text format. `figures` are read now, and not counted here: what ends in `_total` is a counter. */
+  text(figures: Readonly<Record<string, number>>): string {
     const lines: string[] = [];
     let typed = '';
     for (const [series, value] of [...this.counters].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -67,7 +73,13 @@ export class CollectorMetrics {
     });
     lines.push(`${insert}_bucket{le="+Inf"} ${this.inserts}`);
     lines.push(`${insert}_sum ${this.insertSeconds}`, `${insert}_count ${this.inserts}`);
-    lines.push(`# TYPE ${PREFIX}pending_bytes gauge`, `${PREFIX}pending_bytes ${pendingBytes}`);
+    let family = '';
+    for (const [series, value] of Object.entries(figures)) {
+      const name = `${PREFIX}${series.split('{', 1)[0]}`;
+      if (name !== family) lines.push(`# TYPE ${name} ${name.endsWith('_total') ? 'counter' : 'gauge'}`);
+      family = name;
+      lines.push(`${PREFIX}${series} ${value}`);
+    }
     return `${lines.join('\n')}\n`;
   }
 

@@ -43,6 +43,17 @@ const ConfigFile = z.strictObject({
       port: port.default(4318),
       /** Where a gateway on its own sends its spans; `up` fills it in. */
       url: url.optional(),
+      /** What is acknowledged and not in ClickHouse yet, in `<data_dir>/spool`. */
+      spool: z
+        .strictObject({
+          /** The disk is forced at most once in this time; a request waits up to this long for company. */
+          commit_ms: z.number().min(0).max(1_000).default(5),
+          /** What an acknowledged span survives. `process_crash` is faster: a power cut loses the last seconds. */
+          durability: z.enum(['power_loss', 'process_crash']).default('power_loss'),
+          /** Full, the collector answers 503 and senders keep what they have. */
+          bytes_max: z.number().int().min(1_000_000).default(2_147_483_648),
+        })
+        .prefault({}),
     })
     .prefault({}),
   evals: z

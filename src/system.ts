@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { startCollector } from '../collector/collector.ts';
 import { startEvals } from '../evals/evals.ts';
@@ -62,9 +63,11 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
   try {
     const store = await startStore();
     const registry = await startRegistry(store);
+    let flushCollector: (() => Promise<void>) | undefined;
     if (runs.has('collector')) {
       const collector = await startCollector({
         config,
+        spool: { ...config.collector.spool, folder: join(config.data_dir, 'spool') },
         store,
         clock,
         log: log.child({ role: 'collector' }),
@@ -73,8 +76,10 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
       });
       closers.push(() => collector.close());
       endpoints.collector = collector.url;
+      flushCollector = () => collector.flush();
     }
     if (runs.has('gateway')) await startGatewayRole(store, registry);
+    if (flushCollector) settling.push(flushCollector); // after the gateway's own, whose spans it is given
     if (runs.has('evals')) {
       const evals = await startEvals({ config, store, clock, log: log.child({ role: 'evals' }) });
       closers.push(() => evals.close());

@@ -29,6 +29,7 @@ const store: Store = {
   query: async <Row>() => [key] as Row[],
   command: async () => {},
   insert: async () => {},
+  insertRaw: async () => {},
   ping: async () => true,
   close: async () => {},
 };

@@ -9,6 +9,7 @@ import { bySize, spanChunks } from './chunks.ts';
 import { unknownSpans } from './known.ts';
 import { RecentSet } from './recent.ts';
 import { spanRow } from './row.ts';
+import { takesRows } from './takes-rows.ts';
 
 /** Tries of one insert before its requests are told to come again, the pauses between them, and an end to trying. */
 const TRIES_MAX = 3;
@@ -51,7 +52,9 @@ export class Writer {
       return outcomes;
     }
     // Refused for its data, or for what a table that is missing or may not be written refuses everything?
-    return [(await this.takesRows()) ? outcome : { kind: 'unavailable', message: outcome.message }];
+    return [
+      (await takesRows(this.options.store)) ? outcome : { kind: 'unavailable', message: outcome.message },
+    ];
   }
 
   private async attempt(batches: readonly SpanBatch[], checked: boolean): Promise<StoreOutcome> {
@@ -112,17 +115,6 @@ export class Writer {
     const start = clock.nowNs();
     await retried(() => store.insert(table, rows, token));
     onInsert(table, rows.length, Number(clock.nowNs() - start) / 1e9);
-  }
-
-  private async takesRows(): Promise<boolean> {
-    const { store } = this.options;
-    try {
-      await store.query(`SELECT 1 FROM ${store.database}.otel_traces LIMIT 1`);
-      await store.query(`SELECT 1 FROM ${store.database}.messages LIMIT 1`);
-      return true;
-    } catch {
-      return false;
-    }
   }
 }
 

@@ -24,14 +24,19 @@ export interface ExportRequest {
   repeatable: boolean;
 }
 
+export interface Readiness {
+  ready: boolean;
+  reasons: string[];
+}
+
 export interface ReceiveOptions {
   host: string;
   port: number;
   log: Logger;
   /** The stages behind this one. Expected failures are answers; what it throws is a bug. */
   accept: (request: ExportRequest) => Promise<Answer>;
-  /** Why not to send anything here now; `undefined` when there is no reason. */
-  notReady: () => Promise<string | undefined>;
+  /** Whether to send anything here now, and what is wrong, which may be the one without the other. */
+  readiness: () => Promise<Readiness>;
   metrics: () => string;
   onAnswer: (status: number) => void;
   bodyBytesMax?: number;
@@ -77,8 +82,8 @@ export async function startReceiver(options: ReceiveOptions): Promise<Receiver> 
   });
   app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok'));
   app.get('/readyz', async (_request, reply) => {
-    const reason = await options.notReady();
-    return reply.code(reason ? 503 : 200).send({ ready: !reason, reasons: reason ? [reason] : [] });
+    const readiness = await options.readiness();
+    return reply.code(readiness.ready ? 200 : 503).send(readiness);
   });
   app.get('/metrics', (_request, reply) =>
     reply.type('text/plain; version=0.0.4; charset=utf-8').send(options.metrics()),

@@ -32,3 +32,14 @@ export type StoreOutcome =
   | { kind: 'stored'; repeatedSpans: number }
   | { kind: 'unavailable'; message: string }
   | { kind: 'rejected'; message: string };
+
+/** Rows of one table, serialised as they will be inserted, within the bounds of one insert. */
+export interface Chunk {
+  table: 'messages' | 'otel_traces';
+  /** ClickHouse's name of the format of `bytes`. */
+  format: 'JSONEachRow';
+  rows: number;
+  /** The partitions the rows go to, each once: an insert may have only so many. */
+  partitions: number[];
+  bytes: Buffer;
+}

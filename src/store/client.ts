@@ -1,4 +1,10 @@
-import { type ClickHouseClient, ClickHouseError, createClient } from '@clickhouse/client';
+import { Readable } from 'node:stream';
+import {
+  type ClickHouseClient,
+  ClickHouseError,
+  type ClickHouseSettings,
+  createClient,
+} from '@clickhouse/client';
 import { LoopscopeError } from '../errors.ts';
 
 /**
@@ -17,6 +23,13 @@ export interface Store {
    * insert whose answer was lost safe to repeat, as long as the rows are the same.
    */
   insert(table: string, rows: readonly object[], token?: string): Promise<void>;
+  /** The same with rows that are serialised already, in pieces, in one of ClickHouse's formats. */
+  insertRaw(
+    table: string,
+    format: 'JSONEachRow',
+    bodies: readonly Uint8Array[],
+    token: string,
+  ): Promise<void>;
   /** Whether the server answers at all. Never throws. */
   ping(): Promise<boolean>;
   close(): Promise<void>;
@@ -89,15 +102,18 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
           table: `${database}.${table}`,
           values: rows,
           format: 'JSONEachRow',
-          clickhouse_settings: {
-            // A misspelt column is an error, not a value that quietly goes missing.
-            input_format_skip_unknown_fields: 0,
-            ...(token && {
-              insert_deduplication_token: token,
-              deduplicate_blocks_in_dependent_materialized_views: 1,
-            }),
-          },
+          clickhouse_settings: insertSettings(token),
         });
+      }),
+    insertRaw: (table, format, bodies, token) =>
+      guard(`insert into ${table}`, async () => {
+        // `insert` would take the rows as objects and serialise them; `exec` sends bytes as they are.
+        const { stream } = await client.exec({
+          query: `INSERT INTO ${database}.${table} FORMAT ${format}`,
+          values: Readable.from(bodies, { objectMode: false }),
+          clickhouse_settings: insertSettings(token),
+        });
+        for await (const _ of stream); // the answer has no body, and is over when that is read
       }),
     ping: async () => {
       try {
@@ -109,6 +125,15 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
     close: () => client.close(),
   };
 }
+
+const insertSettings = (token: string | undefined): ClickHouseSettings => ({
+  // A misspelt column is an error, not a value that quietly goes missing.
+  input_format_skip_unknown_fields: 0,
+  ...(token && {
+    insert_deduplication_token: token,
+    deduplicate_blocks_in_dependent_materialized_views: 1,
+  }),
+});
 
 function translate(error: unknown, what: string, url: string): LoopscopeError {
   if (error instanceof LoopscopeError) return error;

@@ -72,7 +72,7 @@ const start = (copy: OtelExport = 'off') =>
       ...loadConfig(undefined, {}),
       otel_export: copy,
       gateway: { host: '127.0.0.1', port: 0, run_idle_s: 60 },
-      collector: { host: '127.0.0.1', port: 0, url: collector.url },
+      collector: { ...loadConfig(undefined, {}).collector, port: 0, url: collector.url },
       providers: {
         openai: { base_url: `${provider.url}/v1`, api_key: undefined, api_key_env: undefined },
         anthropic: { base_url: provider.url, api_key: undefined, api_key_env: undefined },

@@ -1,0 +1,46 @@
+import type { Clock } from '../../src/clock.ts';
+import { LoopscopeError } from '../../src/errors.ts';
+import type { Chunk } from '../../src/span/batch.ts';
+import type { Store } from '../../src/store/client.ts';
+import { takesRows } from './takes-rows.ts';
+
+export interface DeliverOptions {
+  store: Store;
+  clock: Clock;
+  /** Told of every insert that was stored. */
+  onInsert: (table: Chunk['table'], rows: number, seconds: number) => void;
+}
+
+/** Rows that are serialised already, as one insert. */
+export interface RawInsert {
+  table: Chunk['table'];
+  format: Chunk['format'];
+  rows: number;
+  bodies: readonly Buffer[];
+  token: string;
+}
+
+export type Delivery =
+  | { kind: 'stored' }
+  | { kind: 'unavailable'; message: string }
+  | { kind: 'rejected'; message: string };
+
+/** Inserts what the spool holds. A table that takes nothing at all, missing for one, is an outage and not bad data. */
+export function deliverTo({
+  store,
+  clock,
+  onInsert,
+}: DeliverOptions): (insert: RawInsert) => Promise<Delivery> {
+  return async ({ table, format, rows, bodies, token }) => {
+    const start = clock.nowNs();
+    try {
+      await store.insertRaw(table, format, bodies, token);
+    } catch (error) {
+      const rejected = error instanceof LoopscopeError && error.code === 'store_rejected';
+      const message = (error as Error).message;
+      return { kind: rejected && (await takesRows(store)) ? 'rejected' : 'unavailable', message };
+    }
+    onInsert(table, rows, Number(clock.nowNs() - start) / 1e9);
+    return { kind: 'stored' };
+  };
+}

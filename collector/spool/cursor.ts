@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { type Files, type OpenFile, readRange } from './files.ts';
+
+/**
+ * How far delivery has come, and what is being delivered.
+ *
+ * - Everything before `offset` of `segment` is in ClickHouse, or set aside.
+ * - `ranges` are the batches decided on and not confirmed, in order; the first begins at `offset`. A batch is written
+ *   down here before it is sent and never changes while it may have been stored, so a repeat of it has the same
+ *   bytes and the same token. Refused, a range is replaced by its halves, and that is written down as well.
+ * - The file has two slots of a page each, written by turns and in place: one is always whole, and a disk that is full
+ *   does not keep what is delivered from being noted, and then removed.
+ */
+export interface Cursor {
+  spoolId: string;
+  segment: number;
+  offset: number;
+  /** Sequence of the last record that is done with. */
+  sequence: number;
+  /** `[from, to)` in `segment`. */
+  ranges: [from: number, to: number][];
+}
+
+const SLOT_BYTES = 4096;
+const NAME = 'cursor';
+
+export class CursorFile {
+  private readonly file: OpenFile;
+  private generation: number;
+
+  private constructor(file: OpenFile, generation: number) {
+    this.file = file;
+    this.generation = generation;
+  }
+
+  /** Opens the one in `folder` or makes one. `cursor` is missing where there was none, or none that can be read. */
+  static async open(files: Files, folder: string): Promise<{ file: CursorFile; cursor: Cursor | undefined }> {
+    const path = join(folder, NAME);
+    const exists = (await files.list(folder)).includes(NAME);
+    const file = await (exists ? files.open(path) : files.create(path));
+    try {
+      const bytes = await readRange(file, 0, 2 * SLOT_BYTES);
+      const slots = [readSlot(bytes, 0), readSlot(bytes, SLOT_BYTES)].filter((s) => s !== undefined);
+      const newest = slots.sort((a, b) => b.generation - a.generation)[0];
+      if (!newest) {
+        await file.write(Buffer.alloc(2 * SLOT_BYTES), 0); // its pages are reserved from the start
+        await file.datasync();
+        await files.syncFolder(folder);
+      }
+      return { file: new CursorFile(file, newest?.generation ?? 0), cursor: newest?.cursor };
+    } catch (error) {
+      await file.close().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Durable when it resolves; when it rejects, what was saved last still stands. */
+  async save(cursor: Cursor): Promise<void> {
+    const body = Buffer.from(JSON.stringify({ generation: this.generation + 1, cursor }));
+    const slot = Buffer.alloc(SLOT_BYTES);
+    slot.writeUInt32LE(crc32(body), 0);
+    slot.writeUInt32LE(body.length, 4);
+    body.copy(slot, 8);
+    // By generation and not by turns: a save that failed is repeated on the same slot, and the good one is not touched.
+    await this.file.write(slot, ((this.generation + 1) % 2) * SLOT_BYTES);
+    await this.file.datasync();
+    this.generation++;
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+}
+
+function readSlot(bytes: Buffer, at: number): { generation: number; cursor: Cursor } | undefined {
+  if (bytes.length < at + 8) return undefined;
+  const length = bytes.readUInt32LE(at + 4);
+  if (length === 0 || length > SLOT_BYTES - 8) return undefined;
+  const body = bytes.subarray(at + 8, at + 8 + length);
+  if (body.length < length || crc32(body) !== bytes.readUInt32LE(at)) return undefined;
+  return JSON.parse(body.toString());
+}

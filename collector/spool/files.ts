@@ -1,0 +1,102 @@
+import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+
+/**
+ * Every operation on disk that the spool does, and no other way to the disk: so that a test can fail or end the
+ * process at each of them. Each rejects with the operating system's error.
+ */
+export interface Files {
+  makeFolder(path: string): Promise<void>;
+  list(folder: string): Promise<string[]>;
+  /** A new file; fails where there is one. */
+  create(path: string): Promise<OpenFile>;
+  open(path: string): Promise<OpenFile>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** Makes the folder's entries durable: files created, renamed and removed. */
+  syncFolder(path: string): Promise<void>;
+}
+
+export interface OpenFile {
+  /** Fills `buffer` from `position`; fewer bytes than it holds only at the end of the file. */
+  read(buffer: Buffer, position: number): Promise<number>;
+  /** Writes all of `bytes`. */
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Makes what was written durable. */
+  datasync(): Promise<void>;
+  truncate(length: number): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** The operating system's own. */
+export const nodeFiles: Files = {
+  makeFolder: async (path) => {
+    await mkdir(path, { recursive: true, mode: 0o700 }); // there are prompts in it
+  },
+  list: (folder) => readdir(folder),
+  create: (path) => openFile(path, 'wx+'),
+  open: (path) => openFile(path, 'r+'),
+  rename,
+  unlink,
+  syncFolder: async (path) => {
+    const folder = await open(path, 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  },
+};
+
+async function openFile(path: string, flags: string): Promise<OpenFile> {
+  const handle = await open(path, flags, 0o600);
+  return {
+    read: async (buffer, position) => {
+      let at = 0;
+      while (at < buffer.length) {
+        const { bytesRead } = await handle.read(buffer, at, buffer.length - at, position + at);
+        if (bytesRead === 0) break;
+        at += bytesRead;
+      }
+      return at;
+    },
+    write: async (bytes, position) => {
+      let at = 0;
+      while (at < bytes.length) {
+        const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
+        at += bytesWritten;
+      }
+    },
+    datasync: () => handle.datasync(),
+    truncate: (length) => handle.truncate(length),
+    size: async () => (await handle.stat()).size,
+    close: () => handle.close(),
+  };
+}
+
+/** The same without waiting for the disk: what is written survives the end of the process, not a power cut. */
+export function withoutSync(files: Files): Files {
+  const unsynced = (file: OpenFile): OpenFile => ({ ...file, datasync: async () => {} });
+  return {
+    ...files,
+    create: async (path) => unsynced(await files.create(path)),
+    open: async (path) => unsynced(await files.open(path)),
+    syncFolder: async () => {},
+  };
+}
+
+/** Reads `[from, to)` of a file, or as much of it as there is. */
+export async function readRange(file: OpenFile, from: number, to: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(Math.max(0, to - from));
+  return buffer.subarray(0, await file.read(buffer, from));
+}
+
+/** Opens, works and closes, whatever happens. */
+export async function using<T>(opened: Promise<OpenFile>, work: (file: OpenFile) => Promise<T>): Promise<T> {
+  const file = await opened;
+  try {
+    return await work(file);
+  } finally {
+    await file.close().catch(() => {}); // what it was opened for is done, or its own error says more
+  }
+}
