@@ -19,7 +19,8 @@ if (files.length === 0) {
 
 const skipped: string[] = [];
 let failed = false;
-const events = run({ files, concurrency: availableParallelism(), timeout: 300_000 });
+// A failed assertion may leave a server running, and a run that never ends says less than one that fails.
+const events = run({ files, concurrency: availableParallelism(), timeout: 300_000, forceExit: true });
 events.on('test:fail', () => {
   failed = true;
 });
