@@ -3,29 +3,27 @@ import type { Logger } from 'pino';
 import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
-import type { Span } from '../src/span/span.ts';
+import type { Prepared, Signal } from '../src/span/batch.ts';
 import type { Store } from '../src/store/client.ts';
-import { type Admitted, admit, REJECTIONS, type Rejection } from './admit/admit.ts';
+import { REJECTIONS } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
 import type { FindLoop } from './admit/normalize.ts';
-import { decode } from './decode/decode.ts';
 import { deliverTo } from './insert/deliver.ts';
-import { startInsert } from './insert/insert.ts';
-import { Preparation } from './insert/prepare.ts';
+import { unknownSpans } from './insert/known.ts';
 import { CollectorMetrics } from './metrics.ts';
 import type { Answer } from './receive/answer.ts';
 import { type ExportRequest, type Readiness, type Receiver, startReceiver } from './receive/receive.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
+import { Traces } from './traces.ts';
 
 /**
  * The collector: receive → decode → admit → spool → insert. A stage knows none of the others; this file is where they
- * meet. What it answers with success is in the spool, on disk, and will be in ClickHouse; or it is there already, where
- * there is no spool, and for an import, which wants to look at what it loaded.
+ * meet. What it answers with success is in the spool, on disk, and will be in ClickHouse exactly once.
  */
 export interface CollectorOptions {
-  config: { collector: Pick<Config['collector'], 'host' | 'port'> };
-  /** The folder of the spool and its settings; without one a request is answered when ClickHouse has stored it. */
-  spool?: Config['collector']['spool'] & { folder: string };
+  config: { collector: Pick<Config['collector'], 'host' | 'port' | 'spool'> };
+  /** Where the spool is. */
+  folder: string;
   store: Store;
   clock: Clock;
   log: Logger;
@@ -46,126 +44,117 @@ export interface Collector {
 }
 
 const RETRY_AFTER_S = 1;
-/** An import waits this long for what was taken before it. */
+/** An import waits this long for what was taken before it, and again for itself. */
 const IMPORT_WAIT_MS = 8_000;
 /** At the end the spool is given this long to empty itself. */
 const DRAIN_MS = 5_000;
 
 /** Starts it on `config.collector`'s host and port. Throws `port_in_use`, or `data_dir_in_use` for the spool. */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
-  const {
-    config,
-    store,
+  const { config, folder, store, clock, log, bodyBytesMax, pendingBytesMax } = options;
+  const metrics = new CollectorMetrics();
+  const traces = new Traces({
+    clock,
+    capture: options.capture ?? (() => 'full'),
+    findLoop: options.findLoop,
+  });
+  const prepare: Partial<Record<Signal, (request: ExportRequest) => Prepared>> = {
+    traces: ({ body, encoding }) => traces.prepare(body, encoding),
+  };
+  const { commit_ms, durability, bytes_max, age_max_h } = config.collector.spool;
+  const spool = await openSpool({
+    folder,
     clock,
     log,
-    capture = () => 'full',
-    findLoop,
-    bodyBytesMax,
-    pendingBytesMax,
-  } = options;
-  const metrics = new CollectorMetrics();
-  const insert = startInsert({ store, clock, log, onInsert: metrics.inserted.bind(metrics) });
-  const preparation = new Preparation(clock);
-  const spool = await startSpool();
+    commitMs: commit_ms,
+    durability,
+    bytesMax: bytes_max,
+    ageMsMax: age_max_h * 3_600_000,
+    deliver: deliverTo({
+      store,
+      clock,
+      onInsert: (table, rows, seconds) => {
+        metrics.inserted(table, rows, seconds);
+        if (table === 'otel_traces') metrics.stored(rows);
+      },
+    }),
+  });
 
-  async function accept({ body, encoding, repeatable }: ExportRequest): Promise<Answer> {
-    let spans: Span[];
+  /** Imports under way; the next one waits for them: a look at what is stored holds only while nobody stores the same. */
+  let imports: Promise<unknown> = Promise.resolve();
+
+  async function accept(request: ExportRequest): Promise<Answer> {
     try {
-      spans = decode(body, encoding);
+      if (request.repeatable && request.signal === 'traces') {
+        const importing = imports.then(() => importSpans(request));
+        imports = importing.catch(() => {});
+        return await importing;
+      }
+      const prepared = prepare[request.signal]!(request);
+      count(prepared);
+      const digest = createHash('sha256').update(request.signal).update(request.body).digest('hex');
+      return await keep(digest, prepared);
     } catch (error) {
       if (!(error instanceof LoopscopeError)) throw error;
       return { kind: 'refused', status: error.status, message: error.message };
     }
-    metrics.received(spans.length);
-    const admitted = admit(spans, capture, findLoop);
-    for (const [what, times] of Object.entries(admitted.cut)) metrics.cut(what, times);
-
-    const digest = createHash('sha256').update(body).digest('hex');
-    const refusal =
-      spool && !repeatable
-        ? await keep(spool, digest, admitted)
-        : await storeNow(digest, repeatable, admitted);
-    if (refusal) return refusal;
-    for (const [reason, n] of Object.entries(admitted.rejected)) metrics.rejected(reason, n);
-    return { kind: 'stored', ...rejections(admitted.rejected) };
   }
 
-  /** Into the spool; gives the answer when that is a refusal. */
-  async function keep(
-    into: Spool,
-    digest: string,
-    { spans, messages }: Admitted,
-  ): Promise<Answer | undefined> {
-    if (spans.length === 0) return undefined;
-    const outcome = await into.append(digest, preparation.prepare(spans, messages));
-    if (outcome.kind === 'kept') {
-      preparation.kept(messages);
-      metrics.acknowledged(spans.length, 0);
-    } else if (outcome.kind === 'repeated') metrics.acknowledged(0, spans.length);
-    else {
-      metrics.refused(`spool_${outcome.kind}`, spans.length);
-      const { message } = outcome;
-      return outcome.kind === 'too_large'
-        ? { kind: 'refused', status: 413, message }
-        : { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
+  function count({ items, rejected, cut }: Prepared): void {
+    metrics.received(items + sum(rejected));
+    for (const [what, times] of Object.entries(cut)) metrics.cut(what, times!);
+  }
+
+  async function keep(digest: string, prepared: Prepared): Promise<Answer> {
+    const { chunks, items, rejected } = prepared;
+    if (items > 0) {
+      const outcome = await spool.append(digest, chunks);
+      if (outcome.kind === 'kept') {
+        prepared.kept();
+        metrics.acknowledged(items, 0);
+      } else if (outcome.kind === 'repeated') metrics.acknowledged(0, items);
+      else {
+        metrics.refused(`spool_${outcome.kind}`, items);
+        const { message } = outcome;
+        return outcome.kind === 'too_large'
+          ? { kind: 'refused', status: 413, message }
+          : { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
+      }
     }
-    return undefined;
+    for (const [reason, n] of Object.entries(rejected)) metrics.rejected(reason, n!);
+    return stored(rejected);
   }
 
-  /** Into ClickHouse; gives the answer when that is a refusal. */
-  async function storeNow(
-    digest: string,
-    repeatable: boolean,
-    { spans, messages }: Admitted,
-  ): Promise<Answer | undefined> {
-    const unavailable = (message: string): Answer => {
-      metrics.refused('store_unavailable', spans.length);
-      return { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
-    };
+  /**
+   * Spans that their sender may have sent before, in other requests, and wants to look at: those that are stored are
+   * left out, and the answer comes when the others are.
+   */
+  async function importSpans({ body, encoding }: ExportRequest): Promise<Answer> {
+    const admitted = traces.admit(body, encoding);
+    const waits = 'What was sent before is not in ClickHouse yet';
+    let answer: Answer;
     try {
-      await spool?.flush(AbortSignal.timeout(IMPORT_WAIT_MS)); // what is stored can only be told when all of it is
-    } catch {
-      return unavailable(
-        `What was sent before is not in ClickHouse yet: ${spool?.trouble() ?? 'it is slow'}.`,
-      );
+      await spool.flush(AbortSignal.timeout(IMPORT_WAIT_MS));
+      const spans = await unknownSpans(store, admitted.spans);
+      const prepared = traces.prepareAdmitted(admitted, spans);
+      count(prepared);
+      metrics.acknowledged(0, admitted.spans.length - spans.length);
+      answer = await keep(clock.randomHex(32), prepared);
+      await spool.flush(AbortSignal.timeout(IMPORT_WAIT_MS));
+    } catch (error) {
+      if (error instanceof LoopscopeError && error.code !== 'store_unavailable') throw error;
+      metrics.refused('store_unavailable', admitted.spans.length);
+      const message = `${waits}: ${spool.trouble() ?? 'it is slow'}.`;
+      return { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
     }
-    const outcome = await insert.add({ spans, messages, digest, repeatable });
-    if (outcome.kind === 'unavailable') return unavailable(outcome.message);
-    if (outcome.kind === 'rejected') {
-      metrics.refused('store_rejected', spans.length);
-      return { kind: 'refused', status: 500, message: outcome.message };
-    }
-    metrics.stored(spans.length, outcome.repeatedSpans);
-    return undefined;
-  }
-
-  async function startSpool(): Promise<Spool | undefined> {
-    if (!options.spool) return undefined;
-    const { folder, commit_ms, durability, bytes_max } = options.spool;
-    return await openSpool({
-      folder,
-      clock,
-      log,
-      commitMs: commit_ms,
-      durability,
-      bytesMax: bytes_max,
-      deliver: deliverTo({
-        store,
-        clock,
-        onInsert: (table, rows, seconds) => {
-          metrics.inserted(table, rows, seconds);
-          if (table === 'otel_traces') metrics.stored(rows, 0);
-        },
-      }),
-    });
+    return answer;
   }
 
   async function readiness(): Promise<Readiness> {
     const reasons = (await store.ping()) ? [] : [`ClickHouse at ${store.url} does not answer`];
-    const trouble = spool?.trouble();
+    const trouble = spool.trouble();
     if (trouble !== undefined) reasons.push(`The spool is not delivered: ${trouble}`);
-    // With a spool spans are taken all the same: that is what it is for.
-    return { ready: spool !== undefined || reasons.length === 0, reasons };
+    return { ready: true, reasons }; // spans are taken all the same: that is what the spool is for
   }
 
   const receiver: Receiver = await startReceiver({
@@ -173,25 +162,21 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     log,
     accept,
     readiness,
-    metrics: () =>
-      metrics.text({ pending_bytes: receiver.pendingBytes(), ...(spool && spoolFigures(spool)) }),
+    metrics: () => metrics.text({ pending_bytes: receiver.pendingBytes(), ...spoolFigures(spool) }),
     onAnswer: metrics.request.bind(metrics),
     bodyBytesMax,
     pendingBytesMax,
   }).catch(async (error) => {
-    await spool?.close(0);
+    await spool.close(0);
     throw error;
   });
   log.info({ url: receiver.url }, 'collector listens');
   return {
     url: receiver.url,
-    flush: async () => {
-      await spool?.flush();
-    },
+    flush: () => spool.flush(),
     close: async () => {
       await receiver.close();
-      await insert.drain();
-      await spool?.close(DRAIN_MS);
+      await spool.close(DRAIN_MS);
     },
   };
 }
@@ -210,10 +195,11 @@ function spoolFigures(spool: Spool): Record<string, number> {
   };
 }
 
-function rejections(rejected: Admitted['rejected']): { rejectedSpans: number; message: string } {
-  const reasons = Object.entries(rejected) as [Rejection, number][];
-  if (reasons.length === 0) return { rejectedSpans: 0, message: '' };
-  const rejectedSpans = reasons.reduce((sum, [, n]) => sum + n, 0);
-  const why = reasons.map(([reason, n]) => `${n} because ${REJECTIONS[reason]}`).join(', ');
-  return { rejectedSpans, message: `Not taken: ${why}.` };
+const sum = (counts: Prepared['rejected']) => Object.values(counts).reduce<number>((a, n) => a + n!, 0);
+
+function stored(rejected: Prepared['rejected']): Answer {
+  const reasons = Object.entries(rejected);
+  if (reasons.length === 0) return { kind: 'stored', rejected: 0, message: '' };
+  const why = reasons.map(([reason, n]) => `${n} because ${REJECTIONS[reason as keyof typeof REJECTIONS]}`);
+  return { kind: 'stored', rejected: sum(rejected), message: `Not taken: ${why.join(', ')}.` };
 }

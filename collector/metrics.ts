@@ -20,16 +20,14 @@ export class CollectorMetrics {
     this.count('received_spans_total', spans);
   }
 
-  /** Spans in the spool, for ClickHouse to be given. */
+  /** Spans in the spool, for ClickHouse to be given; `repeated` were there already and are not given again. */
   acknowledged(spans: number, repeated: number): void {
     this.count('acknowledged_spans_total', spans);
     this.count('repeated_spans_total', repeated);
   }
 
-  /** `repeated` of them were there already and were not stored again. */
-  stored(spans: number, repeated: number): void {
-    this.count('stored_spans_total', spans - repeated);
-    this.count('repeated_spans_total', repeated);
+  stored(spans: number): void {
+    this.count('stored_spans_total', spans);
   }
 
   /** Spans that were not taken for a reason of their own. */

@@ -10,6 +10,7 @@ import { parseYaml, readYamlFile } from './yaml-file.ts';
  */
 
 const port = z.number().int().min(0).max(65535);
+const days = z.number().int().positive().max(36_500);
 const url = z.url({ protocol: /^https?$/ }).transform((u) => u.replace(/\/+$/, ''));
 const name = z
   .string()
@@ -41,6 +42,12 @@ const ConfigFile = z.strictObject({
     .strictObject({
       host: z.string().default('127.0.0.1'),
       port: port.default(4318),
+      /** OTLP over gRPC. */
+      grpc_port: port.default(4317),
+      /** Names the variable with the bearer token that senders must show; anyone may send where it is not set. */
+      token_env: z.string().min(1).optional(),
+      /** Files with certificate and key in PEM, relative to the settings' folder; plain text without them. */
+      tls: z.strictObject({ cert_file: z.string().min(1), key_file: z.string().min(1) }).optional(),
       /** Where a gateway on its own sends its spans; `up` fills it in. */
       url: url.optional(),
       /** What is acknowledged and not in ClickHouse yet, in `<data_dir>/spool`. */
@@ -52,6 +59,8 @@ const ConfigFile = z.strictObject({
           durability: z.enum(['power_loss', 'process_crash']).default('power_loss'),
           /** Full, the collector answers 503 and senders keep what they have. */
           bytes_max: z.number().int().min(1_000_000).default(2_147_483_648),
+          /** With a request older than this waiting for ClickHouse no more are taken. */
+          age_max_h: z.number().positive().default(168),
         })
         .prefault({}),
     })
@@ -64,6 +73,16 @@ const ConfigFile = z.strictObject({
       detect_every_s: z.number().positive().default(15),
       /** A run without an explicit end counts as over when it was quiet this long. */
       run_idle_s: z.number().positive().default(300),
+    })
+    .prefault({}),
+  /** Rows are removed when they are older than this many days; for ever where there is no number. */
+  retention: z
+    .strictObject({
+      traces_days: days.optional(),
+      /** Prompts and answers. */
+      messages_days: days.optional(),
+      logs_days: days.optional(),
+      metrics_days: days.optional(),
     })
     .prefault({}),
   providers: z
@@ -121,6 +140,7 @@ const OVERRIDES: Record<string, readonly [...string[]]> = {
   LOOPSCOPE_GATEWAY_PORT: ['gateway', 'port'],
   LOOPSCOPE_COLLECTOR_HOST: ['collector', 'host'],
   LOOPSCOPE_COLLECTOR_PORT: ['collector', 'port'],
+  LOOPSCOPE_COLLECTOR_GRPC_PORT: ['collector', 'grpc_port'],
   LOOPSCOPE_COLLECTOR_URL: ['collector', 'url'],
   LOOPSCOPE_EVALS_HOST: ['evals', 'host'],
   LOOPSCOPE_EVALS_PORT: ['evals', 'port'],

@@ -67,7 +67,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     if (runs.has('collector')) {
       const collector = await startCollector({
         config,
-        spool: { ...config.collector.spool, folder: join(config.data_dir, 'spool') },
+        folder: join(config.data_dir, 'spool'),
         store,
         clock,
         log: log.child({ role: 'collector' }),

@@ -1,14 +1,21 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pino from 'pino';
 import { startCollector } from '../../collector/collector.ts';
 import { systemClock } from '../../src/clock.ts';
+import { loadConfig } from '../../src/config.ts';
 import { openStore } from '../../src/store/client.ts';
 import { serve, settings } from '../harness/child-side.ts';
 
 /** The collector as `loopscope collector` runs it, over a ClickHouse that is there. */
 const { clickhouseUrl } = settings<{ clickhouseUrl: string }>();
 const store = openStore({ url: clickhouseUrl });
+const folder = await mkdtemp(join(tmpdir(), 'loopscope-bench-spool-'));
+const { spool } = loadConfig(undefined, {}).collector;
 const collector = await startCollector({
-  config: { collector: { host: '127.0.0.1', port: 0 } },
+  config: { collector: { host: '127.0.0.1', port: 0, spool } },
+  folder,
   store,
   clock: systemClock(),
   log: pino({ level: 'error' }, pino.destination(2)),
@@ -17,6 +24,7 @@ const collector = await startCollector({
 async function close(): Promise<void> {
   await collector.close();
   await store.close();
+  await rm(folder, { recursive: true, force: true });
 }
 
 serve({ url: collector.url }, () => ({}), close);

@@ -2,8 +2,8 @@ import type { OtlpEncoding } from '../../src/span/batch.ts';
 
 /** What an export request is told. */
 export type Answer =
-  /** All spans but `rejectedSpans` are stored; `message` says why those are not, or is a remark on all. */
-  | { kind: 'stored'; rejectedSpans: number; message: string }
+  /** All items but `rejected` are stored; `message` says why those are not, or is a remark on all. */
+  | { kind: 'stored'; rejected: number; message: string }
   /** None is: the sender may come again after `retryAfterS`, or not at all without one. */
   | { kind: 'refused'; status: number; message: string; retryAfterS?: number };
 
@@ -35,15 +35,13 @@ export function encodeAnswer(answer: Answer, encoding: OtlpEncoding): HttpAnswer
     const body = encoding === 'json' ? json({ code, message }) : protobuf(code, message);
     return { status, headers, body };
   }
-  const { rejectedSpans, message } = answer;
-  const full = rejectedSpans === 0 && message === '';
+  const { rejected, message } = answer;
+  const full = rejected === 0 && message === '';
   if (encoding === 'json') {
-    const body = full
-      ? {}
-      : { partialSuccess: { rejectedSpans: String(rejectedSpans), errorMessage: message } };
+    const body = full ? {} : { partialSuccess: { rejectedSpans: String(rejected), errorMessage: message } };
     return { status: 200, headers, body: json(body) };
   }
-  const partialSuccess = protobuf(rejectedSpans, message);
+  const partialSuccess = protobuf(rejected, message);
   const body = full
     ? Buffer.alloc(0)
     : Buffer.concat([Buffer.from([0x0a]), varint(partialSuccess.length), partialSuccess]);

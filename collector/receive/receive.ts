@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { LoopscopeError } from '../../src/errors.ts';
-import type { OtlpEncoding } from '../../src/span/batch.ts';
+import type { OtlpEncoding, Signal } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import { type Answer, encodeAnswer } from './answer.ts';
 import { discardRest, readBody } from './body.ts';
@@ -18,9 +18,13 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const CLOSE_MS_MAX = 10_000;
 
 export interface ExportRequest {
+  signal: Signal;
   body: Buffer;
   encoding: OtlpEncoding;
-  /** See `SpanBatch.repeatable`; asked for by the header `x-loopscope-repeatable: true`. */
+  /**
+   * The sender may send these spans again, in other requests, at any later time (an import): those that are stored are
+   * left out. Asked for by the header `x-loopscope-repeatable: true`.
+   */
   repeatable: boolean;
 }
 
@@ -72,7 +76,12 @@ export async function startReceiver(options: ReceiveOptions): Promise<Receiver> 
       if (!encoding) return send(request, reply, unsupported(request.headers['content-type']), 'json');
       const body = await readBody(request.raw, bodyBytesMax, lease);
       const repeatable = request.headers['x-loopscope-repeatable'] === 'true';
-      return send(request, reply, await options.accept({ body, encoding, repeatable }), encoding);
+      return send(
+        request,
+        reply,
+        await options.accept({ signal: 'traces', body, encoding, repeatable }),
+        encoding,
+      );
     } catch (error) {
       if (request.raw.destroyed && !request.raw.complete) return reply.hijack(); // nobody is there to be answered
       return send(request, reply, refusal(error), encoding ?? 'json');

@@ -1,4 +1,4 @@
-import type { Chunk } from '../../src/span/batch.ts';
+import { type Chunk, TABLES } from '../../src/span/batch.ts';
 import type { Found, SpoolRecord } from './record.ts';
 
 /**
@@ -8,9 +8,6 @@ import type { Found, SpoolRecord } from './record.ts';
 const ROWS_MAX = 10_000;
 const BYTES_MAX = 8_000_000;
 const PARTITIONS_MAX = 50;
-
-/** Tables in the order they are written: a span is not there before what it refers to. */
-const TABLES = ['messages', 'otel_traces'] as const;
 
 /** How many of `finds` from the first on go together: one, or as many as become one insert a table. */
 export function batchLength(finds: readonly Found[]): number {

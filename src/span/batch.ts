@@ -1,5 +1,3 @@
-import type { Span } from './span.ts';
-
 /** What the collector's stages hand to each other. Here, so that no stage needs another one. */
 
 /** Encoding of an OTLP request, and so of its answer. */
@@ -13,33 +11,43 @@ export interface Message {
   content: string;
 }
 
-/** What one export request brought, ready to be stored. It counts as stored once all of it is. */
-export interface SpanBatch {
-  spans: Span[];
-  /** Stored before the spans that refer to them. */
-  messages: Message[];
-  /** Hash of the request's body: the same request again has the same digest. */
-  digest: string;
-  /**
-   * The sender may send these spans again, in other batches, at any later time (an import): spans that are stored
-   * already are left out.
-   */
-  repeatable: boolean;
-}
-
-/** What became of a batch. */
-export type StoreOutcome =
-  | { kind: 'stored'; repeatedSpans: number }
-  | { kind: 'unavailable'; message: string }
-  | { kind: 'rejected'; message: string };
+/** Tables that requests are stored in, in the order they are written: a span is not there before what it refers to. */
+export const TABLES = [
+  'messages',
+  'otel_traces',
+  'otel_logs',
+  'otel_metrics_gauge',
+  'otel_metrics_sum',
+  'otel_metrics_histogram',
+  'otel_metrics_exponential_histogram',
+  'otel_metrics_summary',
+] as const;
+export type Table = (typeof TABLES)[number];
 
 /** Rows of one table, serialised as they will be inserted, within the bounds of one insert. */
 export interface Chunk {
-  table: 'messages' | 'otel_traces';
+  table: Table;
   /** ClickHouse's name of the format of `bytes`. */
-  format: 'JSONEachRow';
+  format: 'JSONEachRow' | 'Native';
   rows: number;
   /** The partitions the rows go to, each once: an insert may have only so many. */
   partitions: number[];
   bytes: Buffer;
+}
+
+/** The three kinds of OTLP requests. */
+export type Signal = 'traces' | 'logs' | 'metrics';
+
+/** What one export request became: rows ready to be stored, and what was left out of them. */
+export interface Prepared {
+  /** In the order of `TABLES`. */
+  chunks: Chunk[];
+  /** Spans, log records or data points that were taken. */
+  items: number;
+  /** Items that were not, by reason; `REJECTIONS` of the signal says in words what a reason means. */
+  rejected: Partial<Record<string, number>>;
+  /** What was cut off items that were taken, by what it was. */
+  cut: Partial<Record<string, number>>;
+  /** To be called once the chunks are durable: later requests need not bring the same messages again. */
+  kept(): void;
 }

@@ -26,7 +26,7 @@ export interface Store {
   /** The same with rows that are serialised already, in pieces, in one of ClickHouse's formats. */
   insertRaw(
     table: string,
-    format: 'JSONEachRow',
+    format: 'JSONEachRow' | 'Native',
     bodies: readonly Uint8Array[],
     token: string,
   ): Promise<void>;

@@ -5,15 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import pino from 'pino';
-import { type Collector, startCollector } from '../../collector/collector.ts';
+import type { Collector } from '../../collector/collector.ts';
 import { readEndpoints, removeEndpoints, writeEndpoints } from '../../src/cli/endpoints.ts';
-import { systemClock } from '../../src/clock.ts';
 import { A } from '../../src/span/attributes.ts';
 import { agentSpanId, runTraceId } from '../../src/span/ids.ts';
 import { openStore } from '../../src/store/client.ts';
 import { latestRuns } from '../../src/store/runs.ts';
 import { inFolder, runCli } from '../support/cli.ts';
+import { startTestCollector } from '../support/collector.ts';
 import { insertSpans, runRows, spanRow } from '../support/span-rows.ts';
 import { startTestStore } from '../support/store.ts';
 
@@ -24,11 +23,8 @@ const at = Date.parse('2026-11-03T09:00:00Z');
 
 before(async () => {
   server = await startTestStore();
-  collector = await startCollector({
-    config: { collector: { host: '127.0.0.1', port: 0 } },
+  collector = await startTestCollector({
     store: server.store,
-    clock: systemClock(),
-    log: pino({ level: 'silent' }),
   });
   folder = mkdtempSync(join(tmpdir(), 'loopscope-cli-'));
   for (const sub of ['loops', 'suites']) mkdirSync(join(folder, sub));

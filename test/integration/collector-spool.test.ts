@@ -3,23 +3,19 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import pino from 'pino';
-import { type Collector, startCollector } from '../../collector/collector.ts';
-import { systemClock } from '../../src/clock.ts';
+import type { Collector } from '../../collector/collector.ts';
 import { A } from '../../src/span/attributes.ts';
 import { recordSpanId, runTraceId } from '../../src/span/ids.ts';
+import { startTestCollector } from '../support/collector.ts';
 import { startTestStore } from '../support/store.ts';
 
 let clickhouse: Awaited<ReturnType<typeof startTestStore>>;
 let collector: Collector;
 const folder = mkdtempSync(join(tmpdir(), 'loopscope-spooled-'));
 const start = () =>
-  startCollector({
-    config: { collector: { host: '127.0.0.1', port: 0 } },
-    spool: { folder, commit_ms: 5, durability: 'power_loss', bytes_max: 50_000_000 },
+  startTestCollector({
+    folder,
     store: clickhouse.store,
-    clock: systemClock(),
-    log: pino({ level: 'silent' }),
   });
 before(async () => {
   clickhouse = await startTestStore();

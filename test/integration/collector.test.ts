@@ -5,12 +5,11 @@ import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
-import pino from 'pino';
-import { type Collector, startCollector } from '../../collector/collector.ts';
-import { systemClock } from '../../src/clock.ts';
+import type { Collector } from '../../collector/collector.ts';
 import { contentHash } from '../../src/records/normalize.ts';
 import { A } from '../../src/span/attributes.ts';
 import { runSpanId, runTraceId } from '../../src/span/ids.ts';
+import { startTestCollector } from '../support/collector.ts';
 import { startTestStore } from '../support/store.ts';
 
 type TestStore = Awaited<ReturnType<typeof startTestStore>>;
@@ -18,11 +17,8 @@ let clickhouse: TestStore;
 let collector: Collector;
 
 const start = (options: { bodyBytesMax?: number; pendingBytesMax?: number } = {}) =>
-  startCollector({
-    config: { collector: { host: '127.0.0.1', port: 0 } },
+  startTestCollector({
     store: clickhouse.store,
-    clock: systemClock(),
-    log: pino({ level: 'silent' }),
     ...options,
   });
 
@@ -35,8 +31,11 @@ after(async () => {
   await clickhouse?.close();
 });
 
-const query = <Row>(sql: string, params?: Record<string, unknown>) =>
-  clickhouse.store.query<Row>(sql, params);
+/** Of what is in ClickHouse once all that was acknowledged is. */
+const query = async <Row>(sql: string, params?: Record<string, unknown>) => {
+  await collector.flush();
+  return await clickhouse.store.query<Row>(sql, params);
+};
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 const post = (body: string | object, headers: Record<string, string> = JSON_TYPE, to = collector) =>
@@ -196,6 +195,7 @@ test('compressed bodies are unpacked, and refused as soon as they pass the limit
     const other = body.replaceAll('packed', 'packe2');
     const deflate = await post(deflateSync(other), { ...JSON_TYPE, 'content-encoding': 'deflate' }, limited);
     assert.equal(deflate.status, 200);
+    await limited.flush();
     assert.equal(await spansOf('packed'), 2);
 
     const bomb = gzipSync(Buffer.alloc(50_000_000, 0x20));
@@ -327,11 +327,9 @@ test('health, readiness and figures are served', async () => {
 test('a second collector on the same port is refused in one line', async () => {
   const port = Number(new URL(collector.url).port);
   await assert.rejects(
-    startCollector({
-      config: { collector: { host: '127.0.0.1', port } },
+    startTestCollector({
+      port,
       store: clickhouse.store,
-      clock: systemClock(),
-      log: pino({ level: 'silent' }),
     }),
     { code: 'port_in_use' },
   );

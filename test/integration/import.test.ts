@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import pino from 'pino';
-import { type Collector, startCollector } from '../../collector/collector.ts';
+import type { Collector } from '../../collector/collector.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { importRecords } from '../../src/records/import.ts';
+import { startTestCollector } from '../support/collector.ts';
 import { startTestStore } from '../support/store.ts';
 
 let clickhouse: Awaited<ReturnType<typeof startTestStore>>;
@@ -18,11 +18,8 @@ let folder: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'loopscope-import-'));
   clickhouse = await startTestStore();
-  collector = await startCollector({
-    config: { collector: { host: '127.0.0.1', port: 0 } },
+  collector = await startTestCollector({
     store: clickhouse.store,
-    clock: systemClock(),
-    log: pino({ level: 'silent' }),
   });
 });
 after(async () => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bySize, spanChunks } from '../../collector/insert/chunks.ts';
-import { GroupCommit } from '../../collector/insert/group.ts';
 import { RecentSet } from '../../collector/insert/recent.ts';
 import { timestamp } from '../../collector/insert/row.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
@@ -26,67 +25,6 @@ function stillClock(): Clock & { advance(ms: number): Promise<void> } {
     },
   };
 }
-
-function groups(clock: Clock, flightsMax = 1) {
-  const committed: { items: number[]; land: (error?: Error) => void }[] = [];
-  const group = new GroupCommit<number, string>({
-    commit: (items) =>
-      new Promise((resolve, reject) => {
-        const land = (error?: Error) => (error ? reject(error) : resolve(items.map((i) => `stored ${i}`)));
-        committed.push({ items: [...items], land });
-      }),
-    sizeOf: (item) => item,
-    sizeMax: 10,
-    delayMs: 50,
-    flightsMax,
-    clock,
-  });
-  return { group, committed };
-}
-
-test('items wait for company until the deadline, and each hears of its own', async () => {
-  const clock = stillClock();
-  const { group, committed } = groups(clock);
-  const results = [group.add(1), group.add(2)];
-  await clock.advance(49);
-  assert.equal(committed.length, 0);
-  await clock.advance(1);
-  assert.deepEqual(committed[0]!.items, [1, 2]);
-  committed[0]!.land();
-  assert.deepEqual(await Promise.all(results), ['stored 1', 'stored 2']);
-});
-
-test('a group that is large enough does not wait', () => {
-  const { group, committed } = groups(stillClock());
-  group.add(4);
-  assert.equal(committed.length, 0);
-  group.add(6);
-  assert.deepEqual(committed[0]!.items, [4, 6]);
-});
-
-test('with all flights taken items gather, and go when one lands', async () => {
-  const { group, committed } = groups(stillClock());
-  const results = [group.add(10), group.add(11), group.add(12)];
-  assert.equal(committed.length, 1);
-  committed[0]!.land();
-  await results[0];
-  await new Promise(setImmediate);
-  assert.deepEqual(committed[1]!.items, [11, 12]);
-  const drained = group.drain();
-  committed[1]!.land();
-  await drained;
-  await Promise.all(results);
-});
-
-test('a group that throws fails its own items and no other', async () => {
-  const { group, committed } = groups(stillClock());
-  const [first, second] = [group.add(10), group.add(11)];
-  committed[0]!.land(new Error('a bug'));
-  await assert.rejects(first, /a bug/);
-  await new Promise(setImmediate);
-  committed[1]!.land();
-  assert.equal(await second, 'stored 11');
-});
 
 test('what is remembered is bounded in number and age', async () => {
   const clock = stillClock();
