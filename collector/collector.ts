@@ -10,7 +10,7 @@ import type { Capture } from './admit/content.ts';
 import type { FindLoop } from './admit/normalize.ts';
 import { deliverTo } from './insert/deliver.ts';
 import { unknownSpans } from './insert/known.ts';
-import { CollectorMetrics } from './metrics.ts';
+import { CollectorMetrics } from './figures.ts';
 import type { Answer } from './receive/answer.ts';
 import { type ExportRequest, type Readiness, type Receiver, startReceiver } from './receive/receive.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
