@@ -4,6 +4,7 @@ import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
 import type { Prepared, Signal } from '../src/span/batch.ts';
+import { LIMITS } from '../src/span/limits.ts';
 import type { Store } from '../src/store/client.ts';
 import { REJECTIONS } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
@@ -12,7 +13,8 @@ import { CollectorMetrics } from './figures.ts';
 import { deliverTo } from './insert/deliver.ts';
 import { unknownSpans } from './insert/known.ts';
 import type { Answer } from './receive/answer.ts';
-import { type ExportRequest, type Readiness, type Receiver, startReceiver } from './receive/receive.ts';
+import { PendingBytes } from './receive/pending.ts';
+import { type ExportRequest, type Readiness, startReceiver } from './receive/receive.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
 import { Traces } from './traces.ts';
 
@@ -51,7 +53,7 @@ const DRAIN_MS = 5_000;
 
 /** Starts it on `config.collector`'s host and port. Throws `port_in_use`, or `data_dir_in_use` for the spool. */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
-  const { config, folder, store, clock, log, bodyBytesMax, pendingBytesMax } = options;
+  const { config, folder, store, clock, log, bodyBytesMax } = options;
   const metrics = new CollectorMetrics();
   const traces = new Traces({
     clock,
@@ -157,15 +159,16 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     return { ready: true, reasons }; // spans are taken all the same: that is what the spool is for
   }
 
-  const receiver: Receiver = await startReceiver({
+  const pending = new PendingBytes(options.pendingBytesMax ?? LIMITS.collectorPendingBytesMax);
+  const receiver = await startReceiver({
     ...config.collector,
     log,
     accept,
     readiness,
-    metrics: () => metrics.text({ pending_bytes: receiver.pendingBytes(), ...spoolFigures(spool) }),
+    metrics: () => metrics.text({ pending_bytes: pending.bytes, ...spoolFigures(spool) }),
     onAnswer: metrics.request.bind(metrics),
     bodyBytesMax,
-    pendingBytesMax,
+    pending,
   }).catch(async (error) => {
     await spool.close(0);
     throw error;

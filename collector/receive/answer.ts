@@ -25,13 +25,15 @@ const RPC_CODE: Record<number, number> = {
 };
 const RPC_INTERNAL = 13;
 
+export const rpcCode = (status: number): number => RPC_CODE[status] ?? RPC_INTERNAL;
+
 /** `ExportTraceServiceResponse` or `google.rpc.Status`, in the request's own encoding. */
 export function encodeAnswer(answer: Answer, encoding: OtlpEncoding): HttpAnswer {
   const headers: Record<string, string> = { 'content-type': CONTENT_TYPE[encoding] };
   if (answer.kind === 'refused') {
     const { status, message, retryAfterS } = answer;
     if (retryAfterS !== undefined) headers['retry-after'] = String(retryAfterS);
-    const code = RPC_CODE[status] ?? RPC_INTERNAL;
+    const code = rpcCode(status);
     const body = encoding === 'json' ? json({ code, message }) : protobuf(code, message);
     return { status, headers, body };
   }
@@ -59,7 +61,7 @@ function protobuf(first: number, second: string): Buffer {
   return Buffer.concat(parts);
 }
 
-function varint(value: number): Buffer {
+export function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
   while (rest >= 0x80) {

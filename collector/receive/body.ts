@@ -6,14 +6,27 @@ import { LoopscopeError } from '../../src/errors.ts';
 import type { Lease } from './pending.ts';
 
 /**
- * Reads and unpacks a request body. It holds no byte past `bytesMax`, counted before and after unpacking, and none
- * that the lease did not grant. The request itself stays open whatever happens, so that it can be answered.
- * Throws `unsupported_media_type`, `body_too_large`, `overloaded` or `bad_input`, or the socket's own error when the
- * sender went away.
+ * Reads and unpacks a request body. The request itself stays open whatever happens, so that it can be answered.
+ * Throws like `unpacked`, or the socket's own error when the sender went away.
  */
 export async function readBody(request: IncomingMessage, bytesMax: number, lease: Lease): Promise<Buffer> {
-  const unpack = unpacker(request.headers['content-encoding']);
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
+  const source = request.iterator({ destroyOnReturn: false });
+  return await unpacked(source, request.headers['content-encoding'], bytesMax, lease);
+}
+
+/**
+ * What `source` gives, unpacked. It holds no byte past `bytesMax`, counted before and after unpacking, and none that
+ * the lease did not grant. Throws `unsupported_media_type`, `body_too_large`, `overloaded` or `bad_input`, or the
+ * source's own error.
+ */
+export async function unpacked(
+  source: AsyncIterable<Buffer>,
+  encoding: string | undefined,
+  bytesMax: number,
+  lease: Lease,
+): Promise<Buffer> {
+  const unpack = unpacker(encoding);
   const chunks: Buffer[] = [];
   let size = 0;
   const collect = async (source: AsyncIterable<Buffer>) => {
@@ -25,17 +38,14 @@ export async function readBody(request: IncomingMessage, bytesMax: number, lease
       chunks.push(chunk);
     }
   };
-  const source = atMost(request.iterator({ destroyOnReturn: false }), bytesMax);
-  if (unpack === undefined) await collect(source);
+  const packed = atMost(source, bytesMax);
+  if (unpack === undefined) await collect(packed);
   else {
     try {
-      await pipeline(source, unpack, collect);
+      await pipeline(packed, unpack, collect);
     } catch (error) {
       if (!String((error as NodeJS.ErrnoException).code).startsWith('Z_')) throw error;
-      throw new LoopscopeError(
-        'bad_input',
-        `The body is not ${request.headers['content-encoding']}: ${(error as Error).message}.`,
-      );
+      throw new LoopscopeError('bad_input', `The body is not ${encoding}: ${(error as Error).message}.`);
     }
   }
   return Buffer.concat(chunks, size);
@@ -79,5 +89,5 @@ async function* atMost(source: AsyncIterable<Buffer>, bytesMax: number): AsyncGe
   }
 }
 
-const tooLarge = (bytesMax: number) =>
+export const tooLarge = (bytesMax: number) =>
   new LoopscopeError('body_too_large', `The body is larger than ${bytesMax} bytes. Send smaller batches.`);

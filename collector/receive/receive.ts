@@ -6,7 +6,7 @@ import type { OtlpEncoding, Signal } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import { type Answer, encodeAnswer } from './answer.ts';
 import { discardRest, readBody } from './body.ts';
-import { PendingBytes } from './pending.ts';
+import type { PendingBytes } from './pending.ts';
 
 /** When a sender that was told "not now" may come again. */
 const RETRY_AFTER_S = 1;
@@ -44,20 +44,19 @@ export interface ReceiveOptions {
   metrics: () => string;
   onAnswer: (status: number) => void;
   bodyBytesMax?: number;
-  pendingBytesMax?: number;
+  /** What bodies may hold, of every receiver together. */
+  pending: PendingBytes;
 }
 
 export interface Receiver {
   url: string;
-  pendingBytes(): number;
   /** Takes no more requests; resolves when those under way are answered. */
   close(): Promise<void>;
 }
 
 /** The first stage: OTLP over HTTP. Throws `port_in_use`. */
 export async function startReceiver(options: ReceiveOptions): Promise<Receiver> {
-  const { host, port, log, onAnswer } = options;
-  const pending = new PendingBytes(options.pendingBytesMax ?? LIMITS.collectorPendingBytesMax);
+  const { host, port, log, onAnswer, pending } = options;
   const bodyBytesMax = options.bodyBytesMax ?? LIMITS.otlpBodyBytesMax;
   const app = Fastify({
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -128,7 +127,6 @@ export async function startReceiver(options: ReceiveOptions): Promise<Receiver> 
   await listen(app, host, port);
   return {
     url: urlOf(app),
-    pendingBytes: () => pending.bytes,
     close: async () => {
       const cut = setTimeout(() => app.server.closeAllConnections(), CLOSE_MS_MAX);
       await app.close();
