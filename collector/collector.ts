@@ -15,6 +15,7 @@ import { unknownSpans } from './insert/known.ts';
 import type { Answer } from './receive/answer.ts';
 import { PendingBytes } from './receive/pending.ts';
 import { type ExportRequest, type Readiness, startReceiver } from './receive/receive.ts';
+import type { Files } from './spool/files.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
 import { Traces } from './traces.ts';
 
@@ -36,6 +37,8 @@ export interface CollectorOptions {
   /** Bounds for tests to reach; `LIMITS` where not given. */
   bodyBytesMax?: number;
   pendingBytesMax?: number;
+  /** The spool's disk; a test puts faults between. */
+  files?: Files;
 }
 
 export interface Collector {
@@ -70,6 +73,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     log,
     commitMs: commit_ms,
     durability,
+    files: options.files,
     bytesMax: bytes_max,
     ageMsMax: age_max_h * 3_600_000,
     deliver: deliverTo({
