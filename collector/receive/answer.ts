@@ -1,4 +1,4 @@
-import type { OtlpEncoding } from '../../src/span/batch.ts';
+import type { OtlpEncoding, Signal } from '../../src/span/batch.ts';
 
 /** What an export request is told. */
 export type Answer =
@@ -18,7 +18,9 @@ const CONTENT_TYPE = { protobuf: 'application/x-protobuf', json: 'application/js
 /** google.rpc.Code by HTTP status. */
 const RPC_CODE: Record<number, number> = {
   400: 3, // INVALID_ARGUMENT
+  401: 16, // UNAUTHENTICATED
   404: 12, // UNIMPLEMENTED
+  405: 12,
   413: 8, // RESOURCE_EXHAUSTED
   415: 3,
   503: 14, // UNAVAILABLE
@@ -40,7 +42,7 @@ export function encodeAnswer(answer: Answer, encoding: OtlpEncoding): HttpAnswer
   const { rejected, message } = answer;
   const full = rejected === 0 && message === '';
   if (encoding === 'json') {
-    const body = full ? {} : { partialSuccess: { rejectedSpans: String(rejected), errorMessage: message } };
+    const body = full ? {} : { partialSuccess: { [REJECTED[signal]]: String(rejected), errorMessage: message } };
     return { status: 200, headers, body: json(body) };
   }
   const partialSuccess = protobuf(rejected, message);
@@ -61,7 +63,7 @@ function protobuf(first: number, second: string): Buffer {
   return Buffer.concat(parts);
 }
 
-export function varint(value: number): Buffer {
+export export function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
   while (rest >= 0x80) {

@@ -1,9 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import type { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip, createInflate } from 'node:zlib';
 import { LoopscopeError } from '../../src/errors.ts';
 import type { Lease } from './pending.ts';
+import { bomb, isBomb, isUnpackError, unpackerOf } from './unpack.ts';
 
 /**
  * Reads and unpacks a request body. The request itself stays open whatever happens, so that it can be answered.
@@ -26,32 +25,49 @@ export async function unpacked(
   bytesMax: number,
   lease: Lease,
 ): Promise<Buffer> {
-  const unpack = unpacker(encoding);
+  const unpacker = unpackerOf(encoding);
   const chunks: Buffer[] = [];
+  let received = 0;
   let size = 0;
-  const collect = async (source: AsyncIterable<Buffer>) => {
+  async function* packed(): AsyncGenerator<Buffer> {
     for await (const chunk of source) {
+      received += chunk.length;
+      if (received > bytesMax) throw tooLarge(bytesMax);
+      yield chunk;
+    }
+  }
+  const collect = async (from: AsyncIterable<Buffer>) => {
+    for await (const chunk of from) {
       size += chunk.length;
       if (size > bytesMax) throw tooLarge(bytesMax);
+      if (unpacker && isBomb(received, size)) throw bomb();
       if (!lease.grow(chunk.length))
         throw new LoopscopeError('overloaded', 'The collector holds as much as it may. Try again later.');
       chunks.push(chunk);
     }
   };
-  const packed = atMost(source, bytesMax);
-  if (unpack === undefined) await collect(packed);
+  if (!unpacker) await collect(packed());
   else {
     try {
-      await pipeline(packed, unpack, collect);
+      await pipeline(packed, unpacker, collect);
     } catch (error) {
-      if (!String((error as NodeJS.ErrnoException).code).startsWith('Z_')) throw error;
-      throw new LoopscopeError('bad_input', `The body is not ${encoding}: ${(error as Error).message}.`);
+      if (!isUnpackError(error)) throw error;
+      throw new LoopscopeError('bad_input', `The body is not ${encoding}: ${error.message}.`);
     }
+    // All but gzip leave out what follows the end, without a word, and it may be somebody's spans.
+    if (unpacker.bytesWritten < received)
+      throw new LoopscopeError(
+        'bad_input',
+        `The body goes on for ${received - unpacker.bytesWritten} bytes after the end of its ${encoding} data.`,
+      );
   }
-  return Buffer.concat(chunks, size);
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
 }
 
-/** Reads on what a refused sender still sends, and throws it away, so that it gets to see the answer. */
+/**
+ * Reads on what a refused sender still sends, and throws it away, so that it gets to see the answer and may keep its
+ * connection. One that goes on past `bytesMax` is cut off.
+ */
 export function discardRest(request: IncomingMessage, bytesMax: number): void {
   if (request.readableEnded || request.destroyed) return;
   let size = 0;
@@ -60,33 +76,6 @@ export function discardRest(request: IncomingMessage, bytesMax: number): void {
     if (size > bytesMax) request.destroy();
   });
   request.on('error', () => {}); // it left before the end: nobody waits for that
-}
-
-function unpacker(encoding = 'identity'): Transform | undefined {
-  switch (encoding.trim().toLowerCase()) {
-    case '':
-    case 'identity':
-      return undefined;
-    case 'gzip':
-    case 'x-gzip':
-      return createGunzip();
-    case 'deflate':
-      return createInflate();
-    default:
-      throw new LoopscopeError(
-        'unsupported_media_type',
-        `content-encoding: expected gzip, deflate or none, found ${JSON.stringify(encoding.slice(0, 80))}.`,
-      );
-  }
-}
-
-async function* atMost(source: AsyncIterable<Buffer>, bytesMax: number): AsyncGenerator<Buffer> {
-  let size = 0;
-  for await (const chunk of source) {
-    size += chunk.length;
-    if (size > bytesMax) throw tooLarge(bytesMax);
-    yield chunk;
-  }
 }
 
 export const tooLarge = (bytesMax: number) =>
