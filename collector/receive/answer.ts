@@ -29,8 +29,15 @@ const RPC_INTERNAL = 13;
 
 export const rpcCode = (status: number): number => RPC_CODE[status] ?? RPC_INTERNAL;
 
-/** `ExportTraceServiceResponse` or `google.rpc.Status`, in the request's own encoding. */
-export function encodeAnswer(answer: Answer, encoding: OtlpEncoding): HttpAnswer {
+/** What a partial success calls the items it did not take; in protobuf they are field 1 of every signal. */
+const REJECTED = {
+  traces: 'rejectedSpans',
+  logs: 'rejectedLogRecords',
+  metrics: 'rejectedDataPoints',
+} as const;
+
+/** `Export…ServiceResponse` or `google.rpc.Status`, in the request's own encoding. */
+export function encodeAnswer(answer: Answer, encoding: OtlpEncoding, signal: Signal = 'traces'): HttpAnswer {
   const headers: Record<string, string> = { 'content-type': CONTENT_TYPE[encoding] };
   if (answer.kind === 'refused') {
     const { status, message, retryAfterS } = answer;
@@ -42,7 +49,9 @@ export function encodeAnswer(answer: Answer, encoding: OtlpEncoding): HttpAnswer
   const { rejected, message } = answer;
   const full = rejected === 0 && message === '';
   if (encoding === 'json') {
-    const body = full ? {} : { partialSuccess: { [REJECTED[signal]]: String(rejected), errorMessage: message } };
+    const body = full
+      ? {}
+      : { partialSuccess: { [REJECTED[signal]]: String(rejected), errorMessage: message } };
     return { status: 200, headers, body: json(body) };
   }
   const partialSuccess = protobuf(rejected, message);
@@ -63,7 +72,7 @@ function protobuf(first: number, second: string): Buffer {
   return Buffer.concat(parts);
 }
 
-export export function varint(value: number): Buffer {
+export function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
   while (rest >= 0x80) {
