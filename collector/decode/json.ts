@@ -1,15 +1,7 @@
-import { LIMITS } from '../../src/span/limits.ts';
-import {
-  type Attributes,
-  emptyAttributes,
-  type Span,
-  type SpanEvent,
-  type SpanLink,
-} from '../../src/span/span.ts';
+import type { Attributes, Span, SpanEvent, SpanLink } from '../../src/span/span.ts';
 import { spanKindOf, statusCodeOf } from './enums.ts';
+import { type Fields, fields, JsonLists, optional, text, timeNs } from './json-fields.ts';
 import { parseExactJson } from './json-text.ts';
-import { anyValueText, integerOf, wellFormed } from './json-value.ts';
-import { malformed, tooManyObjects } from './refusals.ts';
 import { OBJECT_COST } from './value.ts';
 
 /**
@@ -23,20 +15,18 @@ export function decodeJson(body: Buffer): Span[] {
   return new JsonDecoder().request(parseExactJson(body));
 }
 
-type Fields = Record<string, unknown>;
-
 class JsonDecoder {
-  private objectsLeft: number = LIMITS.otlpObjectsMax;
+  private readonly lists = new JsonLists();
 
   request(root: unknown): Span[] {
     const spans: Span[] = [];
-    for (const resourceSpans of this.list(fields(root, 'the request'), 'resourceSpans', 1)) {
-      const resource = this.attributes(optional(resourceSpans, 'resource'));
-      for (const scopeSpans of this.list(resourceSpans, 'scopeSpans', 1)) {
+    for (const resourceSpans of this.lists.list(fields(root, 'the request'), 'resourceSpans', 1)) {
+      const resource = this.lists.attributes(optional(resourceSpans, 'resource'));
+      for (const scopeSpans of this.lists.list(resourceSpans, 'scopeSpans', 1)) {
         const scope = optional(scopeSpans, 'scope');
         const scopeName = text(scope, 'name');
         const scopeVersion = text(scope, 'version');
-        for (const span of this.list(scopeSpans, 'spans', OBJECT_COST.span))
+        for (const span of this.lists.list(scopeSpans, 'spans', OBJECT_COST.span))
           spans.push(this.span(span, resource, scopeName, scopeVersion));
       }
     }
@@ -59,9 +49,9 @@ class JsonDecoder {
       resource,
       scopeName,
       scopeVersion,
-      attributes: this.attributes(span),
-      events: this.list(span, 'events', OBJECT_COST.event).map((event) => this.event(event)),
-      links: this.list(span, 'links', OBJECT_COST.link).map((link) => this.link(link)),
+      attributes: this.lists.attributes(span),
+      events: this.lists.list(span, 'events', OBJECT_COST.event).map((event) => this.event(event)),
+      links: this.lists.list(span, 'links', OBJECT_COST.link).map((link) => this.link(link)),
     };
   }
 
@@ -69,7 +59,7 @@ class JsonDecoder {
     return {
       timeNs: timeNs(event, 'timeUnixNano'),
       name: text(event, 'name'),
-      attributes: this.attributes(event),
+      attributes: this.lists.attributes(event),
     };
   }
 
@@ -78,54 +68,7 @@ class JsonDecoder {
       traceId: text(link, 'traceId').toLowerCase(),
       spanId: text(link, 'spanId').toLowerCase(),
       traceState: text(link, 'traceState'),
-      attributes: this.attributes(link),
+      attributes: this.lists.attributes(link),
     };
   }
-
-  private attributes(of: Fields): Attributes {
-    const attributes = emptyAttributes();
-    for (const attribute of this.list(of, 'attributes', OBJECT_COST.attribute))
-      attributes[text(attribute, 'key')] = anyValueText(attribute['value']);
-    return attributes;
-  }
-
-  private list(of: Fields, name: string, cost: number): Fields[] {
-    const value = of[name];
-    if (value === undefined || value === null) return [];
-    if (!Array.isArray(value)) throw malformed(`JSON: ${name}: expected a list, found ${kindOf(value)}`);
-    this.objectsLeft -= cost * value.length;
-    if (this.objectsLeft < 0) throw tooManyObjects();
-    for (const item of value) fields(item, name);
-    return value as Fields[];
-  }
 }
-
-const NO_FIELDS: Fields = Object.freeze(Object.create(null));
-
-function optional(of: Fields, name: string): Fields {
-  const value = of[name];
-  return value === undefined || value === null ? NO_FIELDS : fields(value, name);
-}
-
-function fields(value: unknown, what: string): Fields {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
-  throw malformed(`JSON: ${what}: expected an object, found ${kindOf(value)}`);
-}
-
-function text(of: Fields, name: string): string {
-  const value = of[name];
-  if (value === undefined || value === null) return '';
-  if (typeof value === 'string') return wellFormed(value);
-  throw malformed(`JSON: ${name}: expected a string, found ${kindOf(value)}`);
-}
-
-function timeNs(of: Fields, name: string): bigint {
-  const value = of[name];
-  if (value === undefined || value === null || value === '') return 0n;
-  const time = integerOf(value);
-  if (time !== undefined && time >= 0n && time < 1n << 64n) return time;
-  throw malformed(`JSON: ${name}: expected nanoseconds since 1970 as an integer, found ${kindOf(value)}`);
-}
-
-const kindOf = (value: unknown): string =>
-  value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
