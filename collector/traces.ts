@@ -1,11 +1,12 @@
 import type { Clock } from '../src/clock.ts';
-import type { OtlpEncoding, Prepared } from '../src/span/batch.ts';
+import type { Chunk, OtlpEncoding, Prepared } from '../src/span/batch.ts';
 import type { Span } from '../src/span/span.ts';
-import { type Admitted, admit } from './admit/admit.ts';
+import { Admission, type Admitted, admit } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
 import type { FindLoop } from './admit/normalize.ts';
 import { decode } from './decode/decode.ts';
-import { Preparation } from './insert/prepare.ts';
+import { MessageRows } from './insert/messages.ts';
+import { Transcoder } from './transcode/transcode.ts';
 
 export interface TracesOptions {
   clock: Clock;
@@ -17,16 +18,19 @@ export interface TracesOptions {
 /** From a request for `/v1/traces` to rows. */
 export class Traces {
   private readonly options: TracesOptions;
-  private readonly preparation: Preparation;
+  private readonly transcoder = new Transcoder();
+  private readonly messageRows: MessageRows;
 
   constructor(options: TracesOptions) {
     this.options = options;
-    this.preparation = new Preparation(options.clock);
+    this.messageRows = new MessageRows(options.clock);
   }
 
   /** Throws `bad_input` or `body_too_large`. */
   prepare(body: Buffer, encoding: OtlpEncoding): Prepared {
-    return this.prepareAdmitted(this.admit(body, encoding));
+    if (encoding === 'json') return this.prepareAdmitted(this.admit(body, encoding));
+    const admission = new Admission(this.options.capture, this.options.findLoop);
+    return this.prepared(this.transcoder.transcode(body, admission), admission);
   }
 
   /** The spans themselves, for who must look at them before they are stored. Throws like `prepare`. */
@@ -37,12 +41,16 @@ export class Traces {
 
   /** Of an admitted request those that are in `spans`, which may be fewer. */
   prepareAdmitted(admitted: Admitted, spans: readonly Span[] = admitted.spans): Prepared {
+    return this.prepared(this.transcoder.append(spans), admitted);
+  }
+
+  private prepared(spans: Chunk[], { messages, rejected, cut }: Omit<Admitted, 'spans'>): Prepared {
     return {
-      chunks: this.preparation.prepare(spans, admitted.messages),
-      items: spans.length,
-      rejected: admitted.rejected,
-      cut: admitted.cut,
-      kept: () => this.preparation.kept(admitted.messages),
+      chunks: [...this.messageRows.prepare(messages), ...spans],
+      items: spans.reduce((sum, chunk) => sum + chunk.rows, 0),
+      rejected,
+      cut,
+      kept: () => this.messageRows.kept(messages),
     };
   }
 }

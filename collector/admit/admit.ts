@@ -20,42 +20,68 @@ export type Rejection = keyof typeof REJECTIONS;
 /** What was cut off spans that were taken. */
 export type Cut = 'attributes' | 'events' | 'links' | 'value' | 'name';
 
-export interface Admitted {
-  spans: Span[];
-  messages: Message[];
-  rejected: Partial<Record<Rejection, number>>;
-  cut: Partial<Record<Cut, number>>;
+/**
+ * Decides which spans of a request are kept and brings them within `LIMITS`; what a span says in prompts and answers
+ * goes out into messages, and their hashes in its place. Spans of other conventions get our names as well.
+ */
+export class Admission {
+  readonly messages: Message[] = [];
+  readonly rejected: Partial<Record<Rejection, number>> = {};
+  readonly cut: Partial<Record<Cut, number>> = {};
+  private readonly capture: (loop: string) => Capture;
+  private readonly findLoop: FindLoop | undefined;
+  private readonly room = { messages: LIMITS.messagesPerRequestMax };
+
+  /** `findLoop` says what the registry knows of a loop. */
+  constructor(capture: (loop: string) => Capture, findLoop: FindLoop | undefined) {
+    this.capture = capture;
+    this.findLoop = findLoop;
+  }
+
+  /** Whether the span is kept; it is changed if so. */
+  admit(span: Span): boolean {
+    const rejection = rejectionOf(span);
+    if (rejection) {
+      this.reject(rejection);
+      return false;
+    }
+    if (ZEROS.test(span.parentSpanId)) span.parentSpanId = '';
+    const kind = normalize(span, this.findLoop);
+    const kept = this.capture(span.attributes[A.loop] ?? '');
+    if (kind === 'call' && kept !== 'off') addTexts(span.attributes);
+    moveContent(span.attributes, kept, this.messages, this.room);
+    this.boundResource(span.resource);
+    bound(span, this.onCut);
+    return true;
+  }
+
+  reject(reason: Rejection): void {
+    this.rejected[reason] = (this.rejected[reason] ?? 0) + 1;
+  }
+
+  /** Brings a resource's attributes within `LIMITS`, once for all its spans. */
+  boundResource(resource: Attributes): void {
+    boundAttributes(resource, this.onCut);
+  }
+
+  private readonly onCut = (what: Cut) => {
+    this.cut[what] = (this.cut[what] ?? 0) + 1;
+  };
 }
 
-/**
- * Decides which spans are kept and brings them within `LIMITS`; what a span says in prompts and answers goes out into
- * messages, and their hashes in its place. Spans of other conventions get our names as well; `findLoop` says what the
- * registry knows of a loop. Changes the spans it is given.
- */
+export interface Admitted extends Pick<Admission, 'messages' | 'rejected' | 'cut'> {
+  spans: Span[];
+}
+
+/** Admits the spans of one request. */
 export function admit(
   spans: readonly Span[],
   capture: (loop: string) => Capture,
   findLoop?: FindLoop,
 ): Admitted {
-  const admitted: Admitted = { spans: [], messages: [], rejected: {}, cut: {} };
-  const room = { messages: LIMITS.messagesPerRequestMax };
-  for (const span of spans) {
-    const rejection = rejectionOf(span);
-    if (rejection) {
-      admitted.rejected[rejection] = (admitted.rejected[rejection] ?? 0) + 1;
-      continue;
-    }
-    if (ZEROS.test(span.parentSpanId)) span.parentSpanId = '';
-    const kind = normalize(span, findLoop);
-    const kept = capture(span.attributes[A.loop] ?? '');
-    if (kind === 'call' && kept !== 'off') addTexts(span.attributes);
-    moveContent(span.attributes, kept, admitted.messages, room);
-    bound(span, (what) => {
-      admitted.cut[what] = (admitted.cut[what] ?? 0) + 1;
-    });
-    admitted.spans.push(span);
-  }
-  return admitted;
+  const admission = new Admission(capture, findLoop);
+  const { messages, rejected, cut } = admission;
+  return { spans: spans.filter((span) => admission.admit(span)), messages, rejected, cut };
 }
 
 const TRACE_ID = /^[0-9a-f]{32}$/;
@@ -94,19 +120,20 @@ function bound(span: Span, onCut: (what: Cut) => void): void {
     span.links.length = LIMITS.linksPerSpanMax;
     onCut('links');
   }
-  const all: Attributes[] = [span.attributes, span.resource];
-  for (const event of span.events) all.push(event.attributes);
-  for (const link of span.links) all.push(link.attributes);
-  for (const attributes of all) {
-    if (keepFirst(attributes, LIMITS.attributesPerSpanMax)) onCut('attributes');
-    for (const key in attributes) {
-      const value = attributes[key]!;
-      if (value.length * 3 <= LIMITS.attributeValueBytesMax) continue;
-      const text = cutText(value, LIMITS.attributeValueBytesMax);
-      if (text !== value) onCut('value');
-      attributes[key] = text;
-    }
-  }
+  boundAttributes(span.attributes, onCut);
+  for (const event of span.events) boundAttributes(event.attributes, onCut);
+  for (const link of span.links) boundAttributes(link.attributes, onCut);
   // A time past the end of an event's own type would fail the insert it is part of.
   for (const event of span.events) if (event.timeNs > TIME_MAX_NS) event.timeNs = TIME_MAX_NS;
+}
+
+function boundAttributes(attributes: Attributes, onCut: (what: Cut) => void): void {
+  if (keepFirst(attributes, LIMITS.attributesPerSpanMax)) onCut('attributes');
+  for (const key in attributes) {
+    const value = attributes[key]!;
+    if (value.length * 3 <= LIMITS.attributeValueBytesMax) continue;
+    const text = cutText(value, LIMITS.attributeValueBytesMax);
+    if (text !== value) onCut('value');
+    attributes[key] = text;
+  }
 }

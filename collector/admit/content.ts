@@ -52,6 +52,9 @@ const LISTS = [
   [A.outputMessages, A.outputMessageHashes],
 ] as const;
 
+/** The attributes that `moveContent` takes out. */
+export const CONTENT_NAMES: readonly string[] = [...TEXTS, ...LISTS].map(([from]) => from);
+
 function take(attributes: Attributes, name: string): string | undefined {
   const value = attributes[name];
   if (value !== undefined) delete attributes[name];

@@ -1,8 +1,8 @@
 import type { SpanKind, StatusCode } from '../../src/span/span.ts';
 
 /** OTLP's numbers for kinds and status codes, in order. A number from a later version reads as the first. */
-const KINDS: readonly SpanKind[] = ['Unspecified', 'Internal', 'Server', 'Client', 'Producer', 'Consumer'];
-const STATUS_CODES: readonly StatusCode[] = ['Unset', 'Ok', 'Error'];
+export const KINDS: readonly SpanKind[] = ['Unspecified', 'Internal', 'Server', 'Client', 'Producer', 'Consumer'];
+export const STATUS_CODES: readonly StatusCode[] = ['Unset', 'Ok', 'Error'];
 
 export const spanKind = (n: number): SpanKind => KINDS[n] ?? 'Unspecified';
 export const statusCode = (n: number): StatusCode => STATUS_CODES[n] ?? 'Unset';

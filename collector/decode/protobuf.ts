@@ -70,7 +70,7 @@ function scopeSpans(r: WireReader, resource: Attributes, spans: Span[]): void {
         break;
       }
       case (2 << 3) | LEN:
-        spans.push(span(r, resource));
+        spans.push(decodeSpan(r, resource));
         break;
       default:
         r.skip(tag);
@@ -84,7 +84,8 @@ function scopeSpans(r: WireReader, resource: Attributes, spans: Span[]): void {
   r.leave(outer);
 }
 
-function span(r: WireReader, resource: Attributes): Span {
+/** A span whose length is the next thing `r` reads; its scope is not in it. */
+export function decodeSpan(r: WireReader, resource: Attributes): Span {
   const outer = r.enter(OBJECT_COST.span);
   const s: Span = {
     traceId: '',
@@ -184,7 +185,7 @@ function link(r: WireReader): SpanLink {
   return l;
 }
 
-function keyValue(r: WireReader, into: Attributes): void {
+export function keyValue(r: WireReader, into: Attributes): void {
   const outer = r.enter();
   let key = '';
   let value = '';
@@ -198,7 +199,7 @@ function keyValue(r: WireReader, into: Attributes): void {
 }
 
 /** An AnyValue as text; `nested` ones are JSON, where strings have quotes. */
-function anyValue(r: WireReader, depth: number, nested: boolean): string {
+export function anyValue(r: WireReader, depth: number, nested: boolean): string {
   const outer = r.enter();
   let text = nested ? 'null' : '';
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {

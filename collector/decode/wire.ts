@@ -13,6 +13,12 @@ export class WireReader {
   private pos: number;
   private end: number;
   private objectsLeft: number = LIMITS.otlpObjectsMax;
+  /** What `span` found: the field's bytes are [`at`, `at + size`). */
+  at = 0;
+  size = 0;
+  /** The halves of the number that `halves64` or `varintHalves` read, each unsigned. */
+  low = 0;
+  high = 0;
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
@@ -48,8 +54,58 @@ export class WireReader {
     this.end = outer;
   }
 
+  /** Where the next byte is. */
+  get position(): number {
+    return this.pos;
+  }
+
+  /** Goes back, or ahead, within the message being read. */
+  seek(position: number): void {
+    this.pos = position;
+  }
+
+  /** A length-delimited field, left where it is: sets `at` and `size`. */
+  span(): void {
+    this.size = this.length();
+    this.at = this.take(this.size);
+  }
+
+  /** A fixed64 without a bigint: sets `low` and `high`. */
+  halves64(): void {
+    const at = this.take(8);
+    this.low = this.view.getUint32(at, true);
+    this.high = this.view.getUint32(at + 4, true);
+  }
+
+  /** A varint of 64 bits without a bigint: sets `low` and `high`. */
+  varintHalves(): void {
+    let low = 0;
+    let high = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      const byte = this.byte();
+      const bits = byte & 0x7f;
+      if (shift < 28) low |= bits << shift;
+      else if (shift === 28) {
+        low |= bits << 28;
+        high = bits >>> 4;
+      } else if (shift < 63) high |= bits << (shift - 32);
+      else high |= (bits & 1) << 31;
+      if (byte < 0x80) {
+        this.low = low >>> 0;
+        this.high = high >>> 0;
+        return;
+      }
+    }
+    throw malformed(`protobuf: a varint longer than 10 bytes at byte ${this.pos}`);
+  }
+
   /** A varint of which the low 32 bits count (tags, enums, flags). */
   uint32(): number {
+    const first = this.pos < this.end ? this.bytes[this.pos]! : 0x80;
+    if (first < 0x80) {
+      this.pos++;
+      return first;
+    }
     let result = 0;
     for (let shift = 0; shift < 70; shift += 7) {
       const byte = this.byte();
@@ -86,6 +142,27 @@ export class WireReader {
   double(): number {
     const at = this.take(8);
     return this.view.getFloat64(at, true);
+  }
+
+  fixed32(): number {
+    const at = this.take(4);
+    return this.view.getUint32(at, true);
+  }
+
+  /** A varint as sint32, in which small negative numbers are short. */
+  sint32(): number {
+    const n = this.uint32();
+    return (n >>> 1) ^ -(n & 1);
+  }
+
+  /** The numbers of a packed list, read one by one by `read`. */
+  packed<T>(read: () => T, into: T[]): void {
+    const outer = this.enter();
+    while (this.pos < this.end) {
+      if (--this.objectsLeft < 0) throw tooManyObjects();
+      into.push(read());
+    }
+    this.leave(outer);
   }
 
   /** UTF-8 text; what is not UTF-8 becomes U+FFFD. */

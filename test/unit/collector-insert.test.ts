@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bySize, spanChunks } from '../../collector/insert/chunks.ts';
+import { bySize } from '../../collector/insert/chunks.ts';
 import { RecentSet } from '../../collector/insert/recent.ts';
 import { timestamp } from '../../collector/insert/row.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
-import { recordSpans } from '../../src/records/spans.ts';
 
 /** A clock that stands still until it is moved. */
 function stillClock(): Clock & { advance(ms: number): Promise<void> } {
@@ -35,17 +34,7 @@ test('what is remembered is bounded in number and age', async () => {
   assert.equal(recent.has('a'), false);
 });
 
-test('an insert has few days, rows and bytes, and the same spans are always cut the same way', () => {
-  const spans = Array.from({ length: 120 }, (_, i) => {
-    const ts = new Date(Date.UTC(2023, 0, 1 + ((i * 7) % 120))).toISOString();
-    return recordSpans({ loop: 'l', run: `r-${i}`, ts }, { registered: true })[0]!;
-  });
-  const chunks = spanChunks(spans);
-  assert.deepEqual(
-    chunks.map((c) => c.length),
-    [50, 50, 20],
-  );
-  assert.deepEqual(spanChunks([...spans]), chunks);
+test('a list is cut into pieces by number and length', () => {
   assert.deepEqual(
     bySize([5, 5, 5, 30, 1], (n) => n, 3, 12),
     [[5, 5], [5], [30], [1]],
