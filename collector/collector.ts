@@ -14,7 +14,9 @@ import { deliverTo } from './insert/deliver.ts';
 import { unknownSpans } from './insert/known.ts';
 import type { Answer } from './receive/answer.ts';
 import { PendingBytes } from './receive/pending.ts';
+import { WorkQueue } from './receive/queue.ts';
 import { type ExportRequest, type Readiness, startReceiver } from './receive/receive.ts';
+import { readCertificate } from './receive/tls.ts';
 import type { Files } from './spool/files.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
 import { Traces } from './traces.ts';
@@ -24,7 +26,10 @@ import { Traces } from './traces.ts';
  * meet. What it answers with success is in the spool, on disk, and will be in ClickHouse exactly once.
  */
 export interface CollectorOptions {
-  config: { collector: Pick<Config['collector'], 'host' | 'port' | 'spool'> };
+  config: {
+    collector: Pick<Config['collector'], 'host' | 'port' | 'spool'> &
+      Partial<Pick<Config['collector'], 'token' | 'token_env' | 'tls'>>;
+  };
   /** Where the spool is. */
   folder: string;
   store: Store;
@@ -37,6 +42,7 @@ export interface CollectorOptions {
   /** Bounds for tests to reach; `LIMITS` where not given. */
   bodyBytesMax?: number;
   pendingBytesMax?: number;
+  queueMsMax?: number;
   /** The spool's disk; a test puts faults between. */
   files?: Files;
 }
@@ -54,9 +60,19 @@ const IMPORT_WAIT_MS = 8_000;
 /** At the end the spool is given this long to empty itself. */
 const DRAIN_MS = 5_000;
 
-/** Starts it on `config.collector`'s host and port. Throws `port_in_use`, or `data_dir_in_use` for the spool. */
+/**
+ * Starts it on `config.collector`'s host and port. Throws `port_in_use`, `config_invalid` for token or certificate, or
+ * `data_dir_in_use` for the spool.
+ */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
   const { config, folder, store, clock, log, bodyBytesMax } = options;
+  const { token, token_env, tls } = config.collector;
+  if (token_env !== undefined && token === undefined)
+    throw new LoopscopeError(
+      'config_invalid',
+      `collector.token_env: the environment has no ${token_env}. Set it to the token, or take the setting out to let anyone send.`,
+    );
+  const certificate = tls && readCertificate(tls);
   const metrics = new CollectorMetrics();
   const traces = new Traces({
     clock,
@@ -96,7 +112,10 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
         imports = importing.catch(() => {});
         return await importing;
       }
-      const prepared = prepare[request.signal]!(request);
+      const prepareSignal = prepare[request.signal];
+      if (!prepareSignal)
+        return { kind: 'refused', status: 404, message: `This collector takes no ${request.signal}.` };
+      const prepared = prepareSignal(request);
       count(prepared);
       const digest = createHash('sha256').update(request.signal).update(request.body).digest('hex');
       return await keep(digest, prepared);
@@ -164,15 +183,24 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   }
 
   const pending = new PendingBytes(options.pendingBytesMax ?? LIMITS.collectorPendingBytesMax);
+  const queue = new WorkQueue({ clock, waitMsMax: options.queueMsMax ?? LIMITS.collectorQueueMsMax });
   const receiver = await startReceiver({
     ...config.collector,
+    certificate,
     log,
+    random: clock.random,
     accept,
     readiness,
-    metrics: () => metrics.text({ pending_bytes: pending.bytes, ...spoolFigures(spool) }),
+    metrics: () =>
+      metrics.text({
+        pending_bytes: pending.bytes,
+        decode_wait_seconds: queue.waitMs / 1000,
+        ...spoolFigures(spool),
+      }),
     onAnswer: metrics.request.bind(metrics),
     bodyBytesMax,
     pending,
+    queue,
   }).catch(async (error) => {
     await spool.close(0);
     throw error;

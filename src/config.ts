@@ -112,11 +112,18 @@ export interface WebhookConfig {
   secret: string | undefined;
 }
 
-export interface Config extends Omit<ConfigFile, 'providers' | 'alerts'> {
+export interface CollectorConfig extends Omit<ConfigFile['collector'], 'tls'> {
+  /** The token itself, where the environment has it. */
+  token: string | undefined;
+  tls: { cert_file: string; key_file: string } | undefined;
+}
+
+export interface Config extends Omit<ConfigFile, 'providers' | 'alerts' | 'collector'> {
   /** The file it came from; `undefined` when there is none and the defaults hold. */
   path: string | undefined;
   /** Folder with `loops/` and `suites/` in it. */
   directory: string;
+  collector: CollectorConfig;
   providers: Record<string, ProviderConfig>;
   alerts: { webhooks: WebhookConfig[] };
   /** Where the gateway's spans go besides our collector, by the standard `OTEL_*` variables. */
@@ -183,8 +190,17 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
       api_key: p.api_key_env ? env[p.api_key_env] : undefined,
     };
   }
+  const { token_env, tls } = settings.collector;
   return deepFreeze({
     ...settings,
+    collector: {
+      ...settings.collector,
+      token: token_env ? env[token_env] || undefined : undefined,
+      tls: tls && {
+        cert_file: resolve(directory, tls.cert_file),
+        key_file: resolve(directory, tls.key_file),
+      },
+    },
     path: file && resolve(file),
     directory,
     data_dir: resolve(directory, settings.data_dir),

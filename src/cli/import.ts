@@ -37,6 +37,7 @@ async function load(context: CliContext, file: string): Promise<ImportResult> {
   try {
     return await importRecords(file, {
       collectorUrl: context.collectorUrl(),
+      token: context.config().collector.token,
       scorerFor: scorers.scorerFor,
       isRegistered: (loop) => registry.loop(loop) !== undefined,
       clock: context.clock,

@@ -13,12 +13,14 @@ const EXPORT_TIMEOUT_MS = 5_000;
  * The OTLP/HTTP exporter to our own collector. The ready-made one adds what `OTEL_EXPORTER_OTLP_*` say to whatever it
  * is told; those speak of another backend, and their headers hold its key.
  */
-export function collectorExporter(collectorUrl: string): SpanExporter {
+export function collectorExporter(collectorUrl: string, token: string | undefined): SpanExporter {
+  const headers: Record<string, string> = { 'content-type': 'application/x-protobuf' };
+  if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
   return new OTLPExporterBase<ReadableSpan[]>(
     createOtlpHttpExportDelegate(
       {
         url: `${collectorUrl}/v1/traces`,
-        headers: async () => ({ 'content-type': 'application/x-protobuf' }),
+        headers: async () => headers,
         timeoutMillis: EXPORT_TIMEOUT_MS,
         concurrencyLimit: 2,
         compression: 'none',

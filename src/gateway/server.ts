@@ -66,7 +66,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       'gateway: expected providers.openai, providers.anthropic and collector.url (where spans go); one is not set.',
     );
   const tracing = startTracing(
-    { collectorUrl: config.collector.url ?? '', otelExport: config.otel_export, exporter },
+    {
+      collectorUrl: config.collector.url ?? '',
+      collectorToken: config.collector.token,
+      otelExport: config.otel_export,
+      exporter,
+    },
     { clock, log },
   );
   const runs = new Runs({ clock, idleMs: config.gateway.run_idle_s * 1000, emit: tracing.emit });

@@ -30,6 +30,7 @@ import { SpanQueue } from './span-queue.ts';
 
 export interface TracingOptions {
   collectorUrl: string;
+  collectorToken?: string | undefined;
   /** Where spans go besides the collector. */
   otelExport: OtelExport;
   /** Instead of the OTLP exporter to the collector: for tests. */
@@ -61,10 +62,14 @@ export interface Tracing {
 }
 
 export function startTracing(
-  { collectorUrl, otelExport, exporter }: TracingOptions,
+  { collectorUrl, collectorToken, otelExport, exporter }: TracingOptions,
   { clock, log }: { clock: Clock; log: Logger },
 ): Tracing {
-  const queue = new SpanQueue({ exporter: exporter ?? collectorExporter(collectorUrl), clock, log });
+  const queue = new SpanQueue({
+    exporter: exporter ?? collectorExporter(collectorUrl, collectorToken),
+    clock,
+    log,
+  });
   const spanProcessors: SpanProcessor[] = [queue];
   const elsewhere =
     otelExport === 'off' ? undefined : new BatchSpanProcessor({ exporter: new OTLPTraceExporter() });

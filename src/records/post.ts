@@ -11,6 +11,8 @@ const RETRYABLE = new Set([429, 502, 503, 504]);
 export interface PostOptions {
   /** Where the collector is, without a path. */
   collectorUrl: string;
+  /** The collector's token, where it asks for one. */
+  token?: string | undefined;
   clock: Clock;
   signal?: AbortSignal | undefined;
 }
@@ -53,14 +55,18 @@ type PostAnswer =
   | { kind: 'later'; message: string; retryAfterMs?: number | undefined }
   | { kind: 'refused'; message: string };
 
-async function post(body: string, { collectorUrl, clock, signal }: PostOptions): Promise<PostAnswer> {
+async function post(body: string, { collectorUrl, token, clock, signal }: PostOptions): Promise<PostAnswer> {
   const late = AbortSignal.timeout(ANSWER_MS_MAX);
   let response: Response;
   let text: string;
   try {
     response = await fetch(`${collectorUrl}/v1/traces`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-loopscope-repeatable': 'true' },
+      headers: {
+        'content-type': 'application/json',
+        'x-loopscope-repeatable': 'true',
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      },
       body,
       signal: signal ? AbortSignal.any([signal, late]) : late,
     });

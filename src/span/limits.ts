@@ -18,6 +18,11 @@ export const LIMITS = {
   messagesPerRequestMax: 200_000,
   /** Bodies a collector holds at once, counted from the first byte read to the answer. */
   collectorPendingBytesMax: 128 * 1024 * 1024,
+  /**
+   * How long a request may have to wait for its turn to be decoded. With more waiting, new ones are refused before
+   * their body is read. Well within the time after which senders give up, and their request would be served in vain.
+   */
+  collectorQueueMsMax: 500,
   attributesPerSpanMax: 1024,
   eventsPerSpanMax: 1024,
   linksPerSpanMax: 1024,

@@ -183,7 +183,7 @@ test('what is no OTLP is refused with the status that says why, in the encoding 
   assert.equal((await post('not gzip', { ...JSON_TYPE, 'content-encoding': 'gzip' })).status, 400);
   const cut = gzipSync(JSON.stringify(request(runSpan('cut', 'r-1')))).subarray(0, 60);
   assert.equal((await post(cut, { ...JSON_TYPE, 'content-encoding': 'gzip' })).status, 400);
-  assert.equal((await fetch(`${collector.url}/v1/logs`, { method: 'POST', body: '{}' })).status, 404);
+  assert.equal((await fetch(`${collector.url}/v1/profiles`, { method: 'POST', body: '{}' })).status, 404);
 });
 
 test('compressed bodies are unpacked, and refused as soon as they pass the limit', async () => {
@@ -216,7 +216,7 @@ test('past the bound of held bytes a request is told to come again, and the conn
   try {
     const refused = await post(Buffer.alloc(3_000, 0x20), JSON_TYPE, tight);
     assert.equal(refused.status, 503);
-    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.match(refused.headers.get('retry-after')!, /^[1-4]$/);
     assert.equal((await post(request(runSpan('tight', 'r-1')), JSON_TYPE, tight)).status, 200);
   } finally {
     await tight.close();
