@@ -1,16 +1,38 @@
+import { once } from 'node:events';
+import { writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import pino from 'pino';
 import { startCollector } from '../../collector/collector.ts';
+import { nodeFiles } from '../../collector/spool/files.ts';
 import { systemClock } from '../../src/clock.ts';
 import { openStore } from '../../src/store/client.ts';
 import { SPOOL_SETTINGS } from './collector.ts';
+import type { ChildSettings } from './collector-process.ts';
+import { endingAt } from './steps.ts';
 
-/** A collector in a process of its own, to be killed: `collector-child.ts CLICKHOUSE_URL SPOOL_FOLDER PORT`. */
-const [clickhouseUrl, folder, port] = process.argv.slice(2) as [string, string, string];
+/** A collector in a process of its own, to be killed: `collector-child.ts SETTINGS`. It begins when it is told to. */
+const { clickhouseUrl, folder, port, bytesMax, end } = JSON.parse(process.argv[2]!) as ChildSettings;
+flushCompileCache(); // a process that is killed would not leave it to the next
+process.stdout.write('loaded\n');
+process.stdin.once('end', () => process.exit(0)); // whoever started it is gone
+await once(process.stdin, 'data');
 const collector = await startCollector({
-  config: { collector: { host: '127.0.0.1', port: Number(port), spool: SPOOL_SETTINGS } },
+  config: {
+    collector: {
+      host: '127.0.0.1',
+      port,
+      spool: { ...SPOOL_SETTINGS, bytes_max: bytesMax ?? SPOOL_SETTINGS.bytes_max },
+    },
+  },
   folder,
   store: openStore({ url: clickhouseUrl }),
   clock: systemClock(),
   log: pino({ level: 'silent' }),
+  files:
+    end &&
+    endingAt(nodeFiles, end, (operation) => {
+      writeSync(1, `ended at ${operation}\n`);
+      process.kill(process.pid, 'SIGKILL');
+    }),
 });
 process.stdout.write(`${collector.url}\n`);
