@@ -85,7 +85,7 @@ function items(list: unknown): unknown[] {
   throw malformed(`JSON: values: expected a list, found a ${typeof values}`);
 }
 
-function doubleOf(value: unknown): number {
+export function doubleOf(value: unknown): number {
   const double = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value);
   if (Number.isNaN(double) && value !== 'NaN')
     throw malformed(`JSON: doubleValue: expected a number, found ${String(value).slice(0, 40)}`);
