@@ -3,7 +3,7 @@ import type { Message } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import type { Attributes, Span } from '../../src/span/span.ts';
 import { type Capture, moveContent } from './content.ts';
-import { cutText, keepFirst } from './cut.ts';
+import { boundAttributes, cutText } from './cut.ts';
 import { type FindLoop, normalize } from './normalize.ts';
 import { addTexts } from './texts.ts';
 
@@ -125,15 +125,4 @@ function bound(span: Span, onCut: (what: Cut) => void): void {
   for (const link of span.links) boundAttributes(link.attributes, onCut);
   // A time past the end of an event's own type would fail the insert it is part of.
   for (const event of span.events) if (event.timeNs > TIME_MAX_NS) event.timeNs = TIME_MAX_NS;
-}
-
-function boundAttributes(attributes: Attributes, onCut: (what: Cut) => void): void {
-  if (keepFirst(attributes, LIMITS.attributesPerSpanMax)) onCut('attributes');
-  for (const key in attributes) {
-    const value = attributes[key]!;
-    if (value.length * 3 <= LIMITS.attributeValueBytesMax) continue;
-    const text = cutText(value, LIMITS.attributeValueBytesMax);
-    if (text !== value) onCut('value');
-    attributes[key] = text;
-  }
 }

@@ -1,3 +1,4 @@
+import { LIMITS } from '../../src/span/limits.ts';
 import type { Attributes } from '../../src/span/span.ts';
 
 /** The longest beginning of `text` that is at most `bytesMax` long in UTF-8 and ends between characters. */
@@ -20,4 +21,16 @@ export function keepFirst(attributes: Attributes, max: number): boolean {
     removed = true;
   }
   return removed;
+}
+
+/** Brings attributes within `LIMITS`, telling of what it cuts. */
+export function boundAttributes(attributes: Attributes, onCut: (what: 'attributes' | 'value') => void): void {
+  if (keepFirst(attributes, LIMITS.attributesPerSpanMax)) onCut('attributes');
+  for (const key in attributes) {
+    const value = attributes[key]!;
+    if (value.length * 3 <= LIMITS.attributeValueBytesMax) continue;
+    const text = cutText(value, LIMITS.attributeValueBytesMax);
+    if (text !== value) onCut('value');
+    attributes[key] = text;
+  }
 }

@@ -59,6 +59,18 @@ export class WireReader {
     return this.pos;
   }
 
+  /** Where the message being read ends. */
+  get limit(): number {
+    return this.end;
+  }
+
+  /** Takes `cost` of `otlpObjectsMax`, as `enter` does; `false`, and takes nothing, where there is less left. */
+  spend(cost: number): boolean {
+    if (this.objectsLeft < cost) return false;
+    this.objectsLeft -= cost;
+    return true;
+  }
+
   /** Goes back, or ahead, within the message being read. */
   seek(position: number): void {
     this.pos = position;
