@@ -28,6 +28,11 @@ export const LIMITS = {
   linksPerSpanMax: 1024,
   spanNameBytesMax: 4096,
   attributeValueBytesMax: 8 * 1024 * 1024,
+  /** Rows of log records or data points that one request may become, in characters. */
+  rowsPerRequestLengthMax: 256 * 1024 * 1024,
+  exemplarsPerPointMax: 1024,
+  /** Buckets or quantiles of one data point. */
+  bucketsPerPointMax: 16_384,
   /** A line of a file of run records. */
   recordLineBytesMax: 16 * 1024 * 1024,
   /** Names of loops, runs and agents. */
