@@ -13,9 +13,10 @@ import { CollectorMetrics } from './figures.ts';
 import { deliverTo } from './insert/deliver.ts';
 import { unknownSpans } from './insert/known.ts';
 import type { Answer } from './receive/answer.ts';
+import { type GrpcReceiver, startGrpcReceiver } from './receive/grpc.ts';
 import { PendingBytes } from './receive/pending.ts';
 import { WorkQueue } from './receive/queue.ts';
-import { type ExportRequest, type Readiness, startReceiver } from './receive/receive.ts';
+import { type ExportRequest, type Readiness, type Receiver, startReceiver } from './receive/receive.ts';
 import { readCertificate } from './receive/tls.ts';
 import type { Files } from './spool/files.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
@@ -27,7 +28,7 @@ import { Traces } from './traces.ts';
  */
 export interface CollectorOptions {
   config: {
-    collector: Pick<Config['collector'], 'host' | 'port' | 'spool'> &
+    collector: Pick<Config['collector'], 'host' | 'port' | 'grpc_port' | 'spool'> &
       Partial<Pick<Config['collector'], 'token' | 'token_env' | 'tls'>>;
   };
   /** Where the spool is. */
@@ -48,7 +49,9 @@ export interface CollectorOptions {
 }
 
 export interface Collector {
+  /** OTLP over HTTP, and health, readiness and figures. */
   url: string;
+  grpcUrl: string;
   /** Resolves when everything acknowledged so far is in ClickHouse. */
   flush(): Promise<void>;
   close(): Promise<void>;
@@ -61,7 +64,7 @@ const IMPORT_WAIT_MS = 8_000;
 const DRAIN_MS = 5_000;
 
 /**
- * Starts it on `config.collector`'s host and port. Throws `port_in_use`, `config_invalid` for token or certificate, or
+ * Starts it on `config.collector`'s host and ports. Throws `port_in_use`, `config_invalid` for token or certificate, or
  * `data_dir_in_use` for the spool.
  */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
@@ -184,33 +187,47 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
 
   const pending = new PendingBytes(options.pendingBytesMax ?? LIMITS.collectorPendingBytesMax);
   const queue = new WorkQueue({ clock, waitMsMax: options.queueMsMax ?? LIMITS.collectorQueueMsMax });
-  const receiver = await startReceiver({
-    ...config.collector,
+  const { host, port, grpc_port } = config.collector;
+  const shared = {
+    host,
+    token,
     certificate,
     log,
     random: clock.random,
     accept,
-    readiness,
-    metrics: () =>
-      metrics.text({
-        pending_bytes: pending.bytes,
-        decode_wait_seconds: queue.waitMs / 1000,
-        ...spoolFigures(spool),
-      }),
     onAnswer: metrics.request.bind(metrics),
     bodyBytesMax,
     pending,
     queue,
-  }).catch(async (error) => {
+  };
+  let receiver: Receiver | undefined;
+  let grpcReceiver: GrpcReceiver;
+  try {
+    receiver = await startReceiver({
+      ...shared,
+      port,
+      readiness,
+      metrics: () =>
+        metrics.text({
+          pending_bytes: pending.bytes,
+          decode_wait_seconds: queue.waitMs / 1000,
+          ...spoolFigures(spool),
+        }),
+    });
+    grpcReceiver = await startGrpcReceiver({ ...shared, port: grpc_port });
+  } catch (error) {
+    await receiver?.close();
     await spool.close(0);
     throw error;
-  });
-  log.info({ url: receiver.url }, 'collector listens');
+  }
+  const { url } = receiver;
+  log.info({ url, grpcUrl: grpcReceiver.url }, 'collector listens');
   return {
-    url: receiver.url,
+    url,
+    grpcUrl: grpcReceiver.url,
     flush: () => spool.flush(),
     close: async () => {
-      await receiver.close();
+      await Promise.all([receiver.close(), grpcReceiver.close()]);
       await spool.close(DRAIN_MS);
     },
   };

@@ -124,7 +124,7 @@ function writeConfig(folder: string, urls: { providerUrl: string; pagerUrl: stri
     data_dir: 'data',
     clickhouse: { http_port: 0, native_port: 0 },
     gateway: { port: 0 },
-    collector: { port: 0 },
+    collector: { port: 0, grpc_port: 0 },
     evals: { port: 0, detect_every_s: 2 },
     providers: {
       openai: { base_url: `${urls.providerUrl}/v1`, api_key_env: 'NORTHWIND_PROVIDER_KEY' },

@@ -14,7 +14,7 @@ const store = openStore({ url: clickhouseUrl });
 const folder = await mkdtemp(join(tmpdir(), 'loopscope-bench-spool-'));
 const { spool } = loadConfig(undefined, {}).collector;
 const collector = await startCollector({
-  config: { collector: { host: '127.0.0.1', port: 0, spool } },
+  config: { collector: { host: '127.0.0.1', port: 0, grpc_port: 0, spool } },
   folder,
   store,
   clock: systemClock(),

@@ -23,7 +23,7 @@ after(() => {
 
 writeFileSync(
   config,
-  'data_dir: data\nclickhouse: { http_port: 0, native_port: 0 }\ngateway: { port: 0 }\ncollector: { port: 0 }\nevals: { port: 0 }\n',
+  'data_dir: data\nclickhouse: { http_port: 0, native_port: 0 }\ngateway: { port: 0 }\ncollector: { port: 0, grpc_port: 0 }\nevals: { port: 0 }\n',
 );
 const records = join(folder, 'runs.jsonl');
 writeFileSync(

@@ -21,6 +21,7 @@ const collector = await startCollector({
     collector: {
       host: '127.0.0.1',
       port,
+      grpc_port: 0,
       spool: { ...SPOOL_SETTINGS, bytes_max: bytesMax ?? SPOOL_SETTINGS.bytes_max },
     },
   },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { type Collector, type CollectorOptions, startCollector } from '../../collector/collector.ts';
 import { systemClock } from '../../src/clock.ts';
+import type { Config } from '../../src/config.ts';
 
 export const SPOOL_SETTINGS = {
   commit_ms: 5,
@@ -13,17 +14,26 @@ export const SPOOL_SETTINGS = {
 } as const;
 
 type Options = Partial<Omit<CollectorOptions, 'config'>> &
-  Pick<CollectorOptions, 'store'> & { port?: number };
+  Pick<CollectorOptions, 'store'> &
+  Partial<Pick<Config['collector'], 'port' | 'token' | 'tls'>> & { grpcPort?: number };
 
-/** A collector on a port of its own, over a spool that goes with it unless `folder` says where it is. */
-export async function startTestCollector({ port = 0, ...options }: Options): Promise<Collector> {
+/** A collector on ports of its own, over a spool that goes with it unless `folder` says where it is. */
+export async function startTestCollector({
+  port = 0,
+  grpcPort = 0,
+  token,
+  tls,
+  ...options
+}: Options): Promise<Collector> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'loopscope-spool-'));
   const forget = () => {
     if (!options.folder) rmSync(folder, { recursive: true, force: true });
   };
   try {
     const collector = await startCollector({
-      config: { collector: { host: '127.0.0.1', port, spool: SPOOL_SETTINGS } },
+      config: {
+        collector: { host: '127.0.0.1', port, grpc_port: grpcPort, token, tls, spool: SPOOL_SETTINGS },
+      },
       clock: systemClock(),
       log: pino({ level: 'silent' }),
       ...options,
