@@ -6,12 +6,16 @@ import { LoopscopeError } from '../src/errors.ts';
 import type { Prepared, Signal } from '../src/span/batch.ts';
 import { LIMITS } from '../src/span/limits.ts';
 import type { Store } from '../src/store/client.ts';
-import { REJECTIONS } from './admit/admit.ts';
+import { REJECTIONS as SPAN_REJECTIONS } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
 import type { FindLoop } from './admit/normalize.ts';
 import { CollectorMetrics } from './figures.ts';
 import { deliverTo } from './insert/deliver.ts';
 import { unknownSpans } from './insert/known.ts';
+import { REJECTIONS as LOG_REJECTIONS } from './logs/admit.ts';
+import { Logs } from './logs/logs.ts';
+import { REJECTIONS as POINT_REJECTIONS } from './metrics/admit.ts';
+import { prepareMetrics } from './metrics/metrics.ts';
 import type { Answer } from './receive/answer.ts';
 import { type GrpcReceiver, startGrpcReceiver } from './receive/grpc.ts';
 import { PendingBytes } from './receive/pending.ts';
@@ -77,13 +81,18 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     );
   const certificate = tls && readCertificate(tls);
   const metrics = new CollectorMetrics();
-  const traces = new Traces({
+  const { findLoop, capture = () => 'full' } = options;
+  const traces = new Traces({ clock, capture, findLoop });
+  const logs = new Logs({
     clock,
-    capture: options.capture ?? (() => 'full'),
-    findLoop: options.findLoop,
+    capture,
+    findLoop,
+    prepareSpans: (spans, messages) => traces.prepareAdmitted({ spans, messages, rejected: {}, cut: {} }),
   });
   const prepare: Partial<Record<Signal, (request: ExportRequest) => Prepared>> = {
     traces: ({ body, encoding }) => traces.prepare(body, encoding),
+    logs: ({ body, encoding }) => logs.prepare(body, encoding),
+    metrics: ({ body, encoding }) => prepareMetrics(body, encoding),
   };
   const { commit_ms, durability, bytes_max, age_max_h } = config.collector.spool;
   const spool = await openSpool({
@@ -249,9 +258,11 @@ function spoolFigures(spool: Spool): Record<string, number> {
 
 const sum = (counts: Prepared['rejected']) => Object.values(counts).reduce<number>((a, n) => a + n!, 0);
 
+const REJECTIONS: Record<string, string> = { ...SPAN_REJECTIONS, ...LOG_REJECTIONS, ...POINT_REJECTIONS };
+
 function stored(rejected: Prepared['rejected']): Answer {
   const reasons = Object.entries(rejected);
   if (reasons.length === 0) return { kind: 'stored', rejected: 0, message: '' };
-  const why = reasons.map(([reason, n]) => `${n} because ${REJECTIONS[reason as keyof typeof REJECTIONS]}`);
+  const why = reasons.map(([reason, n]) => `${n} because ${REJECTIONS[reason]}`);
   return { kind: 'stored', rejected: sum(rejected), message: `Not taken: ${why.join(', ')}.` };
 }

@@ -70,7 +70,8 @@ function meaningOf(attributes: Attributes): Meaning {
   return askedModel && !(A.operation in attributes) ? { kind: 'call' } : OTHER;
 }
 
-function addAliases(attributes: Attributes, aliases: readonly Alias[]): void {
+/** Adds under our names what is said under others; what is there under ours already stays. */
+export function addAliases(attributes: Attributes, aliases: readonly Alias[]): void {
   for (const { to, from, form } of aliases) {
     if (to in attributes) continue;
     for (const name of from) {
@@ -84,7 +85,7 @@ function addAliases(attributes: Attributes, aliases: readonly Alias[]): void {
 }
 
 /** What a value becomes; `undefined` where it says nothing. */
-const FORMS: Record<Form, (sent: string) => string | undefined> = {
+export const FORMS: Record<Form, (sent: string) => string | undefined> = {
   // Cut, two names could become one.
   name: (sent) => (sent !== '' && sent.length <= LIMITS.nameLengthMax ? sent : undefined),
   // `NaN` is what the AI SDK sends for a usage that the provider did not report.
@@ -129,7 +130,7 @@ function addIdentity(span: Span, kind: Kind, isRoot: boolean, findLoop: FindLoop
 }
 
 /** `unknown_service:node` is what an SDK says that was told nothing; it would throw many loops together. */
-function serviceName(resource: Attributes): string {
+export function serviceName(resource: Attributes): string {
   const name = resource['service.name'] ?? '';
   return name.startsWith('unknown_service') ? '' : name;
 }

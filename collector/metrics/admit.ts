@@ -5,9 +5,9 @@ import type { Exemplar, Point } from './point.ts';
 
 /** Why a data point was not taken. */
 export const REJECTIONS = {
-  time: 'its time is past the year 2106',
+  point_time: 'its time is past the year 2106',
   no_value: 'it has no value and does not say that none was recorded',
-  no_name: 'its metric has no name',
+  metric_name: 'its metric has no name',
   buckets: `it has more than ${LIMITS.bucketsPerPointMax} buckets or quantiles`,
 } as const;
 export type Rejection = keyof typeof REJECTIONS;
@@ -50,8 +50,8 @@ const TIME_MAX_NS = (2n ** 32n - 1n) * 1_000_000_000n;
 const NO_RECORDED_VALUE = 1;
 
 function rejectionOf(point: Point): Rejection | undefined {
-  if (point.metric.name === '') return 'no_name';
-  if (point.timeNs > TIME_MAX_NS) return 'time';
+  if (point.metric.name === '') return 'metric_name';
+  if (point.timeNs > TIME_MAX_NS) return 'point_time';
   if ((point.kind === 'gauge' || point.kind === 'sum') && point.value === undefined)
     return (point.flags & NO_RECORDED_VALUE) === 0 ? 'no_value' : undefined;
   return bucketsOf(point) > LIMITS.bucketsPerPointMax ? 'buckets' : undefined;

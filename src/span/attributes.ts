@@ -64,6 +64,8 @@ export const A = {
   /** Hashes that replace the two above once the collector has moved the content to `messages`. */
   outputTextHash: 'loopscope.output.text.hash',
   inputTextHash: 'loopscope.input.text.hash',
+  /** Hash that replaces a log record's body which was a message. */
+  bodyHash: 'loopscope.log.body.hash',
   inputMessageHashes: 'loopscope.input.messages.hashes',
   outputMessageHashes: 'loopscope.output.messages.hashes',
 
