@@ -26,10 +26,10 @@ export interface AgentRecord {
 export function deriveSpans(records: readonly AgentRecord[], findLoop: FindLoop | undefined): Span[] {
   const texts = new Texts();
   const spans: Span[] = [];
-  for (const of of records) {
-    const event = eventOf(of.agent, of.record.eventName, of.record.attributes);
-    if (event?.kind === 'prompt') texts.prompt(of);
-    if (event?.kind === 'answer') texts.answer(of);
+  for (const each of records) {
+    const event = eventOf(each.agent, each.record.eventName, each.record.attributes);
+    if (event?.kind === 'prompt') texts.prompt(each);
+    if (event?.kind === 'answer') texts.answer(each);
   }
   for (const { record, agent } of records) {
     const event = eventOf(agent, record.eventName, record.attributes);

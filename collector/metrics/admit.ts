@@ -66,10 +66,10 @@ function bucketsOf(point: Point): number {
 
 function bound(point: Point, onCut: (what: Cut) => void): void {
   const { metric } = point;
-  for (const of of ['name', 'description', 'unit'] as const) {
-    const text = cutText(metric[of], LIMITS.spanNameBytesMax);
-    if (text !== metric[of]) onCut('name');
-    metric[of] = text;
+  for (const field of ['name', 'description', 'unit'] as const) {
+    const text = cutText(metric[field], LIMITS.spanNameBytesMax);
+    if (text !== metric[field]) onCut('name');
+    metric[field] = text;
   }
   boundAttributes(point.attributes, onCut);
   if (point.startNs > TIME_MAX_NS) {
