@@ -92,6 +92,7 @@ export const CALL_ALIASES: readonly Alias[] = [
       'llm.token_count.completion',
       'ai.usage.outputTokens',
       'ai.usage.completionTokens',
+      'output_tokens', // of Claude Code's spans, as the two below
     ],
   },
   {
@@ -102,6 +103,7 @@ export const CALL_ALIASES: readonly Alias[] = [
       'llm.token_count.prompt_details.cache_read',
       'ai.usage.inputTokenDetails.cacheReadTokens',
       'ai.usage.cachedInputTokens',
+      'cache_read_tokens',
     ],
   },
   {
@@ -112,6 +114,7 @@ export const CALL_ALIASES: readonly Alias[] = [
       'gen_ai.usage.cache_creation_input_tokens',
       'llm.token_count.prompt_details.cache_write',
       'ai.usage.inputTokenDetails.cacheWriteTokens',
+      'cache_creation_tokens',
     ],
   },
   {
@@ -126,6 +129,21 @@ export const CALL_ALIASES: readonly Alias[] = [
   },
   { to: A.costUsd, form: 'amount', from: ['llm.cost.total', 'gen_ai.usage.cost'] },
 ];
+
+/** Counts that the conventions have as one. */
+export interface Sum {
+  to: string;
+  /** Nobody said where this one is missing; the others are 0 then. */
+  first: string;
+  others: readonly string[];
+}
+
+/** Claude Code counts the tokens that a cache was asked for or filled with apart from the rest of the input. */
+export const CLAUDE_CODE_INPUT: Sum = {
+  to: A.inputTokens,
+  first: 'input_tokens',
+  others: ['cache_read_tokens', 'cache_creation_tokens'],
+};
 
 /** What a span stands for. A `chain` is a run where nothing is above it, a `call` asks a model for an answer. */
 export type Kind = 'call' | 'request' | 'agent' | 'chain' | 'tool' | 'other';

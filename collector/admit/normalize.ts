@@ -5,6 +5,7 @@ import {
   ALIASES,
   type Alias,
   CALL_ALIASES,
+  CLAUDE_CODE_INPUT,
   ENTITY_NAME,
   type Form,
   type Kind,
@@ -15,6 +16,7 @@ import {
   OTHER,
   PROVIDER_INTERFACE,
   PROVIDERS,
+  type Sum,
 } from './conventions.ts';
 import { addModels } from './models.ts';
 
@@ -51,6 +53,7 @@ export function normalize(span: Span, findLoop: FindLoop | undefined): Kind | un
   addOwnName(span, kind);
   if (kind === 'call' || kind === 'request') {
     addAliases(attributes, CALL_ALIASES);
+    addSum(attributes, CLAUDE_CODE_INPUT);
     addModels(attributes);
   }
   if (span.statusCode === 'Error') add(attributes, A.errorType, errorType(span));
@@ -83,6 +86,15 @@ export function addAliases(attributes: Attributes, aliases: readonly Alias[]): v
     }
   }
 }
+
+/** Adds several counts as one. */
+export function addSum(attributes: Attributes, { to, first, others }: Sum): void {
+  if (to in attributes || count(attributes[first]) === undefined) return;
+  const total = [first, ...others].reduce((sum, name) => sum + BigInt(count(attributes[name]) ?? 0), 0n);
+  attributes[to] = String(total);
+}
+
+const count = (sent: string | undefined) => (sent === undefined ? undefined : FORMS.count(sent));
 
 /** What a value becomes; `undefined` where it says nothing. */
 export const FORMS: Record<Form, (sent: string) => string | undefined> = {

@@ -1,6 +1,6 @@
 import { A } from '../../src/span/attributes.ts';
 import type { Attributes } from '../../src/span/span.ts';
-import type { Alias } from '../admit/conventions.ts';
+import { type Alias, CLAUDE_CODE_INPUT, type Sum } from '../admit/conventions.ts';
 
 /**
  * What coding agents call their own events, and what these say in our words. An agent that only sends events is seen
@@ -37,13 +37,6 @@ export interface AgentEvent {
   failed?: (attributes: Attributes) => boolean;
 }
 
-export interface Sum {
-  to: string;
-  /** Nobody said where this one is missing; the others are 0 then. */
-  first: string;
-  others: readonly string[];
-}
-
 const always = () => true;
 const notSuccess = (attributes: Attributes) => attributes['success'] === 'false';
 
@@ -69,9 +62,7 @@ const CLAUDE_CODE: CodingAgent = {
     { to: A.costUsd, form: 'amount', from: ['cost_usd'] },
     { to: A.httpStatus, form: 'count', from: ['status_code'] },
   ],
-  sums: [
-    { to: A.inputTokens, first: 'input_tokens', others: ['cache_read_tokens', 'cache_creation_tokens'] },
-  ],
+  sums: [CLAUDE_CODE_INPUT],
   texts: [
     ['prompt', A.inputText],
     ['response', A.outputText],

@@ -2,7 +2,7 @@ import { inputHash } from '../../src/records/normalize.ts';
 import { A } from '../../src/span/attributes.ts';
 import type { Attributes } from '../../src/span/span.ts';
 import { ALIASES, MARKERS } from '../admit/conventions.ts';
-import { addAliases, FORMS, serviceName } from '../admit/normalize.ts';
+import { addAliases, addSum, FORMS, serviceName } from '../admit/normalize.ts';
 import { agentOf, type CodingAgent, REDACTED } from './agents.ts';
 import type { LogRecord } from './record.ts';
 
@@ -39,11 +39,7 @@ function eventName({ eventName, attributes, body }: LogRecord): string {
 
 function addAgentNames(attributes: Attributes, { provider, aliases, sums, texts }: CodingAgent): void {
   addAliases(attributes, aliases);
-  for (const { to, first, others } of sums) {
-    if (to in attributes || FORMS.count(attributes[first] ?? '') === undefined) continue;
-    const total = [first, ...others].reduce((sum, name) => sum + countOf(attributes[name]), 0n);
-    attributes[to] = String(total);
-  }
+  for (const sum of sums) addSum(attributes, sum);
   if (provider !== '') attributes[A.provider] ??= provider;
   for (const [from, to] of texts) {
     const text = attributes[from];
@@ -53,8 +49,6 @@ function addAgentNames(attributes: Attributes, { provider, aliases, sums, texts 
     if (to === A.inputText) attributes[A.inputHash] ??= inputHash(text);
   }
 }
-
-const countOf = (sent: string | undefined): bigint => BigInt(FORMS.count(sent ?? '') ?? 0);
 
 function addIdentity(record: LogRecord, agent: CodingAgent | undefined): void {
   const { attributes, traceId } = record;
