@@ -10,7 +10,8 @@ import { parseYaml, readYamlFile } from './yaml-file.ts';
  */
 
 const port = z.number().int().min(0).max(65535);
-const days = z.number().int().positive().max(36_500);
+/** ClickHouse's times end in 2106, and a row's end must not be past it. */
+const days = z.number().int().positive().max(10_000);
 const url = z.url({ protocol: /^https?$/ }).transform((u) => u.replace(/\/+$/, ''));
 const name = z
   .string()

@@ -13,6 +13,7 @@ import { type RegistryWatch, watchRegistry } from './registry/watch.ts';
 import { openStore, type Store } from './store/client.ts';
 import { startEmbedded } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
+import { applyRetention } from './store/retention.ts';
 
 /**
  * The composition root: which parts run in this process and in which order they start and stop. The store comes
@@ -116,6 +117,9 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     closers.push(() => store.close());
     const applied = await migrate(store, clock);
     if (applied.length > 0) log.info({ applied }, 'schema brought up to date');
+    // By the role that writes the rows: the others may be configured without it.
+    const changed = runs.has('collector') ? await applyRetention(store, config.retention) : [];
+    if (changed.length > 0) log.info({ tables: changed, ...config.retention }, 'retention changed');
     return store;
   }
 

@@ -17,8 +17,7 @@ export class MessageRows {
 
   prepare(messages: readonly Message[]): Chunk[] {
     const fresh = new Map<string, Message>();
-    for (const message of messages)
-      if (!this.remembered.has(message.hash)) fresh.set(message.hash, message);
+    for (const message of messages) if (!this.remembered.has(message.hash)) fresh.set(message.hash, message);
     return bySize([...fresh.values()], (m) => m.content.length + 100).map((some) => ({
       table: 'messages',
       format: 'JSONEachRow',
@@ -30,6 +29,7 @@ export class MessageRows {
 
   /** They are durable, before any span that comes after: later requests need not bring them. */
   kept(messages: readonly Message[]): void {
-    for (const { hash } of messages) this.remembered.add(hash);
+    // Not those that are remembered: what is sent without end must be inserted again one day, or its lifetime ends.
+    for (const { hash } of messages) if (!this.remembered.has(hash)) this.remembered.add(hash);
   }
 }
