@@ -18,6 +18,7 @@ export interface OtlpTemplate {
 const ATTRIBUTES = 20;
 const TRACE_ID_BYTES = 16;
 const SPAN_ID_BYTES = 8;
+const SCOPE = { name: 'loopscope.bench', version: '1' };
 /** Spans of one trace: a run has several calls. */
 const SPANS_PER_TRACE = 8;
 
@@ -27,7 +28,9 @@ export function otlpTemplate(spans: number, seed: number): OtlpTemplate {
     traceId: hex(0xa0, TRACE_ID_BYTES, Math.floor(i / SPANS_PER_TRACE)),
     spanId: hex(0xb0, SPAN_ID_BYTES, i),
   }));
-  const readable = marks.map(({ traceId, spanId }, i) => spanOf(traceId, spanId, i, seed));
+  // One for all, as a program has: the serializer groups spans by it.
+  const resource = resourceFromAttributes({ 'service.name': `loops-${seed % 4}` });
+  const readable = marks.map(({ traceId, spanId }, i) => spanOf(traceId, spanId, i, seed, resource));
   const body = Buffer.from(ProtobufTraceSerializer.serializeRequest(readable)!);
   const traceIdsAt = marks.map(({ traceId, spanId }) => placeOf(body, traceId, spanId));
   // In a span the trace id comes first, then two bytes of tag and length, then the span id.
@@ -54,7 +57,13 @@ function placeOf(body: Buffer, traceId: string, spanId: string): number {
   return at;
 }
 
-function spanOf(traceId: string, spanId: string, i: number, seed: number): ReadableSpan {
+function spanOf(
+  traceId: string,
+  spanId: string,
+  i: number,
+  seed: number,
+  resource: ReadableSpan['resource'],
+): ReadableSpan {
   const nowMs = Date.now();
   const startTime: [number, number] = [Math.floor(nowMs / 1000), (i * 1_000_003) % 1_000_000_000];
   const durationNs = 50_000_000 + ((i * 7919 + seed) % 900_000_000);
@@ -82,8 +91,8 @@ function spanOf(traceId: string, spanId: string, i: number, seed: number): Reada
       },
     ],
     ended: true,
-    resource: resourceFromAttributes({ 'service.name': `loops-${seed % 4}` }),
-    instrumentationScope: { name: 'loopscope.bench', version: '1' },
+    resource,
+    instrumentationScope: SCOPE,
     droppedAttributesCount: 0,
     droppedEventsCount: 0,
     droppedLinksCount: 0,

@@ -1,5 +1,5 @@
-import { KINDS, STATUS_CODES } from '../decode/enums.ts';
 import type { Span } from '../../src/span/span.ts';
+import { KINDS, STATUS_CODES } from '../decode/enums.ts';
 import type { SpanBlock } from './span-block.ts';
 import { FIRST_KIND, FIRST_STATUS } from './span-names.ts';
 

@@ -75,6 +75,11 @@ export class AttributesColumn {
     this.values.reset(keepMax);
   }
 
+  /** About how many bytes it will take. */
+  size(): number {
+    return this.values.length + 2 * this.keys.length + 8 * this.maps.length;
+  }
+
   /** After the prefix, and after the offsets of a list around the maps. */
   write(to: Bytes): void {
     this.maps.write(to);
@@ -82,4 +87,3 @@ export class AttributesColumn {
     to.append(this.values);
   }
 }
-

@@ -15,9 +15,14 @@ const HEX = Uint16Array.from({ length: 256 }, (_, byte) => {
 
 /** Bytes that grow at their end, and what ClickHouse's Native format writes into them. `length` may be set back. */
 export class Bytes {
-  buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  buffer: Buffer<ArrayBuffer>;
   length = 0;
-  private view = new DataView(this.buffer.buffer);
+  private view: DataView;
+
+  constructor(bytes = FIRST_BYTES) {
+    this.buffer = Buffer.allocUnsafeSlow(bytes);
+    this.view = new DataView(this.buffer.buffer);
+  }
 
   /** Makes room for `n` bytes more. */
   reserve(n: number): void {

@@ -8,16 +8,15 @@ import type { Names } from './names.ts';
  * SerializationMap), checked against a real server in `test/integration/collector-transcode.test.ts`.
  */
 
-/** Grows an array of numbers to hold an index. */
-function grown<T extends Int32Array | Uint32Array>(array: T, index: number): T {
-  if (index < array.length) return array;
-  const larger = new (array.constructor as new (n: number) => T)(Math.max(2 * array.length, index + 1));
+/** A larger array with the same beginning, to hold `index` too. */
+function grown(array: Uint32Array<ArrayBuffer>, index: number): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(Math.max(2 * array.length, index + 1));
   larger.set(array);
   return larger;
 }
 
 const FIRST_ROWS = 1024;
-const INT32_MAX = 0x7fff_ffff;
+const UINT32_MAX = 0xffff_ffff;
 
 /** Ends of lists: for each row, or list, how many elements there are up to its end. */
 export class Offsets {
@@ -25,7 +24,7 @@ export class Offsets {
   length = 0;
 
   push(end: number): void {
-    this.ends = grown(this.ends, this.length);
+    if (this.length === this.ends.length) this.ends = grown(this.ends, this.length);
     this.ends[this.length++] = end;
   }
 
@@ -58,11 +57,11 @@ export class LowCardinality {
   private values = new Uint32Array(FIRST_ROWS);
   length = 0;
   /** The block's list: numbers of `names` in the order they came. */
-  private dictionary = new Int32Array(FIRST_ROWS);
+  private dictionary = new Uint32Array(FIRST_ROWS);
   private dictionarySize = 0;
   /** By name: its place in that list, where `placedIn` is this block. */
-  private placeOf = new Int32Array(FIRST_ROWS);
-  private placedIn = new Int32Array(FIRST_ROWS);
+  private placeOf = new Uint32Array(FIRST_ROWS);
+  private placedIn = new Uint32Array(FIRST_ROWS);
   private block = 1;
 
   constructor(names: Names) {
@@ -72,21 +71,23 @@ export class LowCardinality {
   /** `name` is a number that `names` gave. */
   push(name: number): void {
     if (name >= this.placedIn.length || this.placedIn[name] !== this.block) this.place(name);
-    this.values = grown(this.values, this.length);
+    if (this.length === this.values.length) this.values = grown(this.values, this.length);
     this.values[this.length++] = this.placeOf[name]!;
   }
 
   /** Pushes values `from` to `to` again. */
   repeat(from: number, to: number): void {
-    this.values = grown(this.values, this.length + to - from);
+    const length = this.length + to - from;
+    if (length > this.values.length) this.values = grown(this.values, length);
     this.values.copyWithin(this.length, from, to);
-    this.length += to - from;
+    this.length = length;
   }
 
   private place(name: number): void {
-    this.placeOf = grown(this.placeOf, name);
-    this.placedIn = grown(this.placedIn, name);
-    this.dictionary = grown(this.dictionary, this.dictionarySize);
+    if (name >= this.placeOf.length) this.placeOf = grown(this.placeOf, name);
+    if (name >= this.placedIn.length) this.placedIn = grown(this.placedIn, name);
+    if (this.dictionarySize === this.dictionary.length)
+      this.dictionary = grown(this.dictionary, this.dictionarySize);
     this.placedIn[name] = this.block;
     this.placeOf[name] = this.dictionarySize;
     this.dictionary[this.dictionarySize++] = name;
@@ -95,7 +96,7 @@ export class LowCardinality {
   reset(): void {
     this.length = 0;
     this.dictionarySize = 0;
-    if (++this.block > INT32_MAX) {
+    if (++this.block > UINT32_MAX) {
       this.placedIn.fill(0);
       this.block = 1;
     }

@@ -55,7 +55,7 @@ export class Names {
   }
 
   /** Appends the names of `ids`, each as a String. */
-  write(to: Bytes, ids: Int32Array, count: number): void {
+  write(to: Bytes, ids: Uint32Array, count: number): void {
     for (let i = 0; i < count; i++) {
       const start = this.starts[ids[i]!]!;
       to.string(this.bytes.buffer, start, this.starts[ids[i]! + 1]! - start);

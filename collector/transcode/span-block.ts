@@ -167,7 +167,7 @@ export class SpanBlock {
   }
 
   private bytes(): Buffer {
-    const out = new Bytes();
+    const out = new Bytes(this.size());
     const column = (name: string, type: string) => {
       out.text(name);
       out.text(type);
@@ -220,6 +220,18 @@ export class SpanBlock {
     list('Links.TraceState', 'String', this.links, this.linkTraceState);
     maps('Links.Attributes', this.linkAttributes, this.links);
     return out.buffer.subarray(0, out.length);
+  }
+
+  /** At least what the block will take, but for its dictionaries. */
+  private size(): number {
+    let size = 4096;
+    for (const column of Object.values(this)) {
+      if (column instanceof Bytes) size += column.length;
+      else if (column instanceof AttributesColumn) size += column.size();
+      else if (column instanceof LowCardinality) size += 2 * column.length;
+      else if (column instanceof Offsets) size += 8 * column.length;
+    }
+    return size;
   }
 
   /** Empties the block, whatever state a row is in. */

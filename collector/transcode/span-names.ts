@@ -1,7 +1,7 @@
 import { A } from '../../src/span/attributes.ts';
-import { KINDS, STATUS_CODES } from '../decode/enums.ts';
-import { MARKERS } from '../admit/conventions.ts';
 import { CONTENT_NAMES } from '../admit/content.ts';
+import { MARKERS } from '../admit/conventions.ts';
+import { KINDS, STATUS_CODES } from '../decode/enums.ts';
 import { Names } from './names.ts';
 
 /** What must be known of an attribute's name while a span is read. */
