@@ -289,3 +289,16 @@ const long = (value: bigint) => ({
   high: Number(BigInt.asIntN(32, value >> 32n)),
   unsigned: value >= 0n,
 });
+
+/** The same request as OTLP/JSON: ids in hexadecimal, bytes in base64, 64-bit integers as strings. */
+export const jsonRequest = (request: object): Buffer =>
+  Buffer.from(JSON.stringify(request, (name, value) => jsonValue(name, value)));
+
+function jsonValue(name: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  // What has a `toJSON`, as a Buffer has, comes here as what that made of it.
+  const { type, data } = (value ?? {}) as { type?: unknown; data?: number[] };
+  if (type !== 'Buffer' || !Array.isArray(data)) return value;
+  return Buffer.from(data).toString(name === 'bytesValue' ? 'base64' : 'hex');
+}
