@@ -126,8 +126,10 @@ const LOOPBACK_HOST = 'regex:(127\\.0\\.0\\.1|localhost)(:[0-9]+)?';
 const ENGINES = ['', 'Aggregating', 'Replacing', 'Summing', 'Collapsing', 'VersionedCollapsing']
   .map((kind) => `${kind}MergeTree`)
   .concat('Atomic', 'Memory', 'Null', 'MaterializedView', 'View', 'Distributed', 'Merge');
+// `grafana` is for whoever looks at dashboards: it reads everything but what was said in the calls, and writes nothing.
+// (`readonly` 2 lets a data source set its own time limits.)
 const USERS_XML = `<clickhouse>
-  <profiles><default/></profiles>
+  <profiles><default/><reader><readonly>2</readonly></reader></profiles>
   <quotas><default/></quotas>
   <users>
     <default>
@@ -142,6 +144,17 @@ const USERS_XML = `<clickhouse>
 ${ENGINES.map((engine) => `        <query>GRANT TABLE ENGINE ON ${engine}</query>`).join('\n')}
       </grants>
     </default>
+    <grafana>
+      <password></password>
+      <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
+      <profile>reader</profile>
+      <quota>default</quota>
+      <grants>
+        <query>GRANT SELECT ON loopscope.*</query>
+        <query>REVOKE SELECT ON loopscope.messages</query>
+        <query>REVOKE SELECT ON loopscope.virtual_keys</query>
+      </grants>
+    </grafana>
   </users>
 </clickhouse>
 `;
