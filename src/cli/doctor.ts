@@ -12,6 +12,7 @@ import {
   fail,
   ok,
 } from './health-checks.ts';
+import { checkSpool, checkStorage } from './storage-checks.ts';
 import { type Column, table } from './table.ts';
 
 /** `doctor`: looks at everything Loopscope stands on and says what to do. */
@@ -52,6 +53,8 @@ async function examine(context: CliContext): Promise<Check[]> {
     complaintsOf('suites', () => `${context.suites().length} in ${config.directory}/suites`),
     checkDisk(config.data_dir),
     ...(await checkClickHouse(context.store(), context.clock)),
+    ...(await checkStorage(context.store(), config.retention)),
+    ...(await checkSpool(context.collectorUrl(), config.collector.spool)),
     ...(await Promise.all([
       checkRole('gateway', urlOf('gateway'), running?.gateway !== undefined),
       checkRole('collector', context.collectorUrl(), running?.collector !== undefined),
