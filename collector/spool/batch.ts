@@ -1,35 +1,52 @@
 import { type Chunk, TABLES } from '../../src/span/batch.ts';
-import type { Found, SpoolRecord } from './record.ts';
+import type { SpoolRecord } from './record.ts';
+import type { Find } from './scan.ts';
 
 /**
- * Bounds of one insert. ClickHouse refuses a block of more than 100 partitions, and only a block it need not split is
- * stored whole or not at all.
+ * Bounds of a batch. ClickHouse refuses a block of more than 100 partitions, and only a block it need not split is
+ * stored whole or not at all. Rows are those of one insert, bytes those of all: batches under way are in memory. The
+ * larger an insert the less it costs ClickHouse a span: 45, 34 and 26 µs of CPU in inserts of 10, 20 and 50 thousand
+ * rows, merges included.
  */
-const ROWS_MAX = 10_000;
-const BYTES_MAX = 8_000_000;
+const ROWS_MAX = 50_000;
+const BYTES_MAX = 24_000_000;
 const PARTITIONS_MAX = 50;
 
-/** How many of `finds` from the first on go together: one, or as many as become one insert a table. */
-export function batchLength(finds: readonly Found[]): number {
-  const totals = new Map(TABLES.map((t) => [t, { rows: 0, bytes: 0, partitions: new Set<number>() }]));
-  let records = 0;
-  for (const [i, f] of finds.entries()) {
-    if (f.kind !== 'record') continue;
-    const tables = f.record.chunks.map((c) => c.table);
-    const isLarge = new Set(tables).size < tables.length; // a request that is several inserts by itself
+const FORMATS = ['JSONEachRow', 'Native'] as const satisfies Chunk['format'][];
+
+/** What goes into one insert: rows of one table in one format. */
+export const insertKey = ({ table, format }: Pick<Chunk, 'table' | 'format'>) => `${table}-${format}`;
+
+const INSERT_KEYS = TABLES.flatMap((table) => FORMATS.map((format) => insertKey({ table, format })));
+
+/** Takes finds as long as they go together: one record, or as many as become one insert a table and format. */
+export class BatchBounds {
+  private readonly totals = new Map<string, { rows: number; partitions: Set<number> }>();
+  private bytes = 0;
+  private records = 0;
+  private closed = false;
+
+  /** `false` when `find` does not belong to the batch any more; then nothing after it does. */
+  take(find: Find): boolean {
+    if (this.closed) return false;
+    if (find.kind !== 'record') return true;
+    const { chunks } = find.record;
+    const isLarge = new Set(chunks.map(insertKey)).size < chunks.length; // several inserts by itself
     let fits = !isLarge;
-    for (const { table, rows, bytes, partitions } of f.record.chunks) {
-      const total = totals.get(table)!;
-      total.rows += rows;
-      total.bytes += bytes.length;
-      for (const partition of partitions) total.partitions.add(partition);
-      fits &&= total.rows <= ROWS_MAX && total.bytes <= BYTES_MAX && total.partitions.size <= PARTITIONS_MAX;
+    for (const chunk of chunks) {
+      const key = insertKey(chunk);
+      const total = this.totals.get(key) ?? { rows: 0, partitions: new Set() };
+      this.totals.set(key, total);
+      total.rows += chunk.rows;
+      this.bytes += chunk.bytes.length;
+      for (const partition of chunk.partitions) total.partitions.add(partition);
+      fits &&= total.rows <= ROWS_MAX && this.bytes <= BYTES_MAX && total.partitions.size <= PARTITIONS_MAX;
     }
-    if (!fits && records > 0) return i;
-    if (isLarge) return i + 1;
-    records++;
+    this.closed = !fits;
+    if (!fits && this.records > 0) return false;
+    this.records++;
+    return true;
   }
-  return finds.length;
 }
 
 export interface Insert {
@@ -44,21 +61,28 @@ export interface Insert {
 
 /**
  * The inserts a batch becomes, in order. Tokens name the place in the spool and not the content: should a record of the
- * batch be damaged between two tries, what the first try may have stored is still not stored again.
+ * batch be damaged between two tries, what the first try may have stored is still not stored again. `stored` are those
+ * that need not be made.
  */
-export function insertsOf(records: readonly SpoolRecord[], place: string): Insert[] {
+export function insertsOf(
+  records: readonly SpoolRecord[],
+  place: string,
+  stored: readonly string[] = [],
+): Insert[] {
   const inserts: Insert[] = [];
-  for (const table of TABLES) {
-    const chunks = records.flatMap((r) => r.chunks.filter((c) => c.table === table));
+  for (const key of INSERT_KEYS) {
+    if (stored.includes(key)) continue;
+    const chunks = records.flatMap((r) => r.chunks.filter((c) => insertKey(c) === key));
     const groups = records.length > 1 ? [chunks] : chunks.map((c) => [c]);
     groups.forEach((group, i) => {
-      if (group.length === 0) return;
+      const [first] = group;
+      if (!first) return;
       inserts.push({
-        table,
-        format: group[0]!.format,
+        table: first.table,
+        format: first.format,
         rows: group.reduce((sum, c) => sum + c.rows, 0),
         bodies: group.map((c) => c.bytes),
-        token: `${place}-${table}-${i}`,
+        token: `${place}-${key}-${i}`,
       });
     });
   }

@@ -2,27 +2,41 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type Files, type OpenFile, readRange } from './files.ts';
 
+/** Bounds of a batch: `[from, to)` of the file of `segment`. */
+export interface Range {
+  segment: number;
+  from: number;
+  to: number;
+  /** Inserts (by `insertKey`) of the batch this is a half of that are stored, and so are not for the half to make. */
+  stored: readonly string[];
+}
+
 /**
  * How far delivery has come, and what is being delivered.
  *
  * - Everything before `offset` of `segment` is in ClickHouse, or set aside.
- * - `ranges` are the batches decided on and not confirmed, in order; the first begins at `offset`. A batch is written
- *   down here before it is sent and never changes while it may have been stored, so a repeat of it has the same
- *   bytes and the same token. Refused, a range is replaced by its halves, and that is written down as well.
- * - The file has two slots of a page each, written by turns and in place: one is always whole, and a disk that is full
- *   does not keep what is delivered from being noted, and then removed.
+ * - `ranges` are the batches decided on and not passed, in order and without gaps; the first begins at the cursor, or
+ *   at the start of a later segment. A batch is written down here before it is sent and never changes while it may
+ *   have been stored, so a repeat of it has the same bytes and the same token. Refused, a range is replaced by its
+ *   halves, and that is written down as well.
+ * - The file has two slots, written by turns and in place: one is always whole, and a disk that is full does not keep
+ *   what is delivered from being noted, and then removed.
  */
 export interface Cursor {
+  /** Random, and known to nobody outside the folder: the records' checksums start from it. */
   spoolId: string;
   segment: number;
   offset: number;
   /** Sequence of the last record that is done with. */
   sequence: number;
-  /** `[from, to)` in `segment`. */
-  ranges: [from: number, to: number][];
+  ranges: readonly Range[];
 }
 
-const SLOT_BYTES = 4096;
+/** Another release may write it down in another way; its cursor is none for this one. */
+const VERSION = 1;
+/** Holds the ranges of batches that are refused and halved all the way down, many times over. */
+const SLOT_BYTES = 65_536;
+const PAGE_BYTES = 4_096;
 const NAME = 'cursor';
 
 export class CursorFile {
@@ -57,8 +71,9 @@ export class CursorFile {
 
   /** Durable when it resolves; when it rejects, what was saved last still stands. */
   async save(cursor: Cursor): Promise<void> {
-    const body = Buffer.from(JSON.stringify({ generation: this.generation + 1, cursor }));
-    const slot = Buffer.alloc(SLOT_BYTES);
+    const body = Buffer.from(JSON.stringify({ version: VERSION, generation: this.generation + 1, cursor }));
+    if (body.length > SLOT_BYTES - 8) throw new Error(`a cursor of ${body.length} bytes has no place`);
+    const slot = Buffer.alloc(Math.ceil((body.length + 8) / PAGE_BYTES) * PAGE_BYTES);
     slot.writeUInt32LE(crc32(body), 0);
     slot.writeUInt32LE(body.length, 4);
     body.copy(slot, 8);
@@ -79,5 +94,6 @@ function readSlot(bytes: Buffer, at: number): { generation: number; cursor: Curs
   if (length === 0 || length > SLOT_BYTES - 8) return undefined;
   const body = bytes.subarray(at + 8, at + 8 + length);
   if (body.length < length || crc32(body) !== bytes.readUInt32LE(at)) return undefined;
-  return JSON.parse(body.toString());
+  const { version, generation, cursor } = JSON.parse(body.toString());
+  return version === VERSION ? { generation, cursor } : undefined;
 }

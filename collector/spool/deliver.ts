@@ -1,23 +1,23 @@
+import { createHash } from 'node:crypto';
 import type { Clock } from '../../src/clock.ts';
-import { batchLength, type Insert, insertsOf } from './batch.ts';
-import type { Cursor, CursorFile } from './cursor.ts';
+import type { Insert } from './batch.ts';
+import type { Cursor, CursorFile, Range } from './cursor.ts';
 import type { Digests, Taken } from './digests.ts';
 import { type Files, readRange, using } from './files.ts';
-import type { Segment, SpoolLog } from './log.ts';
-import { type Found, findRecords } from './record.ts';
-import { SEGMENT_HEADER_BYTES } from './segment.ts';
+import { Flight } from './flight.ts';
+import { Flushes } from './flushes.ts';
+import { backOff, type Delivery } from './insertion.ts';
+import type { SpoolLog } from './log.ts';
+import { type Batch, Planner } from './planner.ts';
+import { Removal } from './removal.ts';
+import { SEGMENT_HEADER_BYTES, segmentPath } from './segment.ts';
 import type { SetAside, SetAsideReason } from './set-aside.ts';
 
-/** What became of an insert. */
-export type Delivery =
-  | { kind: 'stored' }
-  /** Another time, perhaps: it is tried for ever. */
-  | { kind: 'unavailable'; message: string }
-  /** Not this data, at any time. */
-  | { kind: 'rejected'; message: string };
+export type { Delivery } from './insertion.ts';
 
 export interface DeliverOptions {
   files: Files;
+  folder: string;
   clock: Clock;
   deliver: (insert: Insert) => Promise<Delivery>;
   digests: Digests;
@@ -28,16 +28,29 @@ export interface DeliverOptions {
 
 /** A record waits this long for company. */
 const DELAY_MS = 50;
-/** Read at once; a larger record is read by itself. */
-const WINDOW_BYTES = 10_000_000;
-const BACKOFF_MS = { first: 100, max: 5_000 };
+/** With nothing to deliver the cursor is saved after this time; a batch that comes before saves it anyway. */
+const SAVE_DELAY_MS = 1_000;
+/** Batches that are sent at the same time: ClickHouse takes one insert with one core. */
+export const FLIGHTS_MAX = 2;
+/** Bounds of what one save writes down, and of what is in memory. */
+const PLANNED_MAX = 4;
+const PLANNED_BYTES_MAX = 64_000_000;
+/** Batches that wait, done, for one before them. */
+const BEHIND_MAX = 4 * PLANNED_MAX;
 
 /**
- * The reading side: from the cursor on, batch by batch, one at a time.
+ * The reading side, from the cursor on.
  *
- *   decide on a batch → save it in the cursor → insert it until ClickHouse has it → move the cursor → next
+ *   plan batches → save their bounds in the cursor → send, a few at a time → settle → the cursor passes, in order
  *
- * - The cursor that says "sent" is durable before the first byte is sent, so a batch has one set of bounds for ever.
+ * - The cursor that has a batch's bounds is durable before the first byte is sent, so a batch has one set of bounds for
+ *   ever. It is saved for several batches at once, and what they leave behind is saved with the next ones: a cursor
+ *   that is behind only means that a batch is sent again, under the same tokens.
+ * - Batches finish in any order; the cursor passes them in their own. After a crash all that it has not passed are sent
+ *   again, as they were.
+ * - Content before what refers to it, also across batches: a request need not bring a message that one before it
+ *   brought, so the messages of a batch are stored before any other row of a later one is sent.
+ * - A second batch goes out beside the first only when it is full: while an insert is under way the next one grows.
  * - A segment is removed after a cursor past it is durable.
  * - Nothing ends the loop but `stop`: a failing disk or store is tried again, a bad record goes out of the way.
  */
@@ -45,25 +58,22 @@ export class Deliverer {
   private readonly options: DeliverOptions;
   private readonly log: SpoolLog;
   private readonly cursorFile: CursorFile;
+  private readonly planner: Planner;
+  private readonly removal: Removal;
+  private readonly flushes = new Flushes();
+  /** First part of the tokens. Not the spool's id itself: ClickHouse writes tokens to its logs. */
+  private readonly tokenPrefix: string;
+  /** Behind what `flights` hold, whose ranges are saved with it. */
   private cursor: Cursor;
-  /** The cursor in memory is ahead of the one on disk. */
-  private dirty = false;
-  private readonly repeated: ReadonlySet<number>;
-  private taken: Taken[];
-  private readonly done: { segment: Segment; taken: Taken[] }[] = [];
-  private planned: { range: [number, number]; finds: Found[] } | undefined;
+  private flights: Flight[];
+  /** The cursor on disk is behind: `ranges` lacks some that are not sent yet, `place` is only not as far as it could be. */
+  private unsaved: 'nothing' | 'place' | 'ranges' = 'nothing';
   private readonly stopping = new AbortController();
   private nap: AbortController | undefined;
   private more = Promise.withResolvers<void>();
-  private readonly flushes = new Set<{ segment: number; offset: number; done: PromiseWithResolvers<void> }>();
-  private failures = 0;
-  private delivering = false;
+  private content = Promise.withResolvers<void>();
   private running: Promise<void> | undefined;
   pendingRecords: number;
-  /** When the oldest record that is being delivered was taken. */
-  oldestMs: number | undefined;
-  /** Why ClickHouse takes nothing now. */
-  trouble: string | undefined;
 
   constructor(
     options: DeliverOptions,
@@ -75,9 +85,22 @@ export class Deliverer {
     this.log = log;
     this.cursorFile = cursorFile;
     this.cursor = start.cursor;
-    this.taken = start.delivered;
-    this.repeated = start.repeated;
+    this.flights = start.cursor.ranges.map((range) => new Flight(range));
+    this.planner = new Planner(options.files, log, start.cursor, start.repeated);
+    this.removal = new Removal(options, log);
+    this.removal.remember(start.cursor.segment, start.delivered);
     this.pendingRecords = start.pendingRecords;
+    this.tokenPrefix = createHash('sha256').update(start.cursor.spoolId).digest('hex').slice(0, 16);
+  }
+
+  /** When the oldest record that is being delivered was taken. */
+  get oldestMs(): number | undefined {
+    return this.flights[0]?.records[0]?.record.timeMs;
+  }
+
+  /** Why ClickHouse takes nothing now. */
+  get trouble(): string | undefined {
+    return this.flights.find((f) => f.trouble !== undefined)?.trouble;
   }
 
   /** There is something new. */
@@ -90,14 +113,9 @@ export class Deliverer {
   flush(signal?: AbortSignal): Promise<void> {
     const last = this.log.segments.at(-1);
     if (!last || this.isPast(last.number, last.committed)) return Promise.resolve();
-    const flush = { segment: last.number, offset: last.committed, done: Promise.withResolvers<void>() };
-    this.flushes.add(flush);
-    signal?.addEventListener('abort', () => {
-      this.flushes.delete(flush);
-      flush.done.reject(signal.reason);
-    });
+    const flushed = this.flushes.wait(last.number, last.committed, signal);
     this.nap?.abort();
-    return flush.done.promise;
+    return flushed;
   }
 
   start(): void {
@@ -108,28 +126,165 @@ export class Deliverer {
   async stop(): Promise<void> {
     this.stopping.abort();
     this.more.resolve();
-    if (!this.delivering) await this.running;
+    await this.running;
   }
 
   private async run(): Promise<void> {
-    while (!this.stopping.signal.aborted) {
+    const { clock, onError } = this.options;
+    for (let failures = 0; !this.stopping.signal.aborted; ) {
       try {
-        if (this.cursor.ranges.length > 0 || (await this.plan())) await this.deliverFirst();
-        else await this.rest();
-        this.failures = 0;
+        await this.step();
+        failures = 0;
+        await this.rest();
       } catch (error) {
-        this.options.onError(error);
-        await this.backOff();
+        onError(error);
+        await backOff(clock, failures++, this.stopping.signal);
       }
+    }
+    if (this.unsaved === 'place') await this.save().catch(onError);
+  }
+
+  private async step(): Promise<void> {
+    for (const flight of this.flights) if (flight.state === 'answered') await this.settle(flight);
+    this.pass();
+    if (this.sending < FLIGHTS_MAX && this.flights.every((f) => f.state !== 'planned')) await this.plan();
+    if (this.unsaved === 'ranges') await this.save();
+    await this.send();
+  }
+
+  private get sending(): number {
+    return this.flights.filter((f) => f.state === 'sending').length;
+  }
+
+  /** Halves a batch that was refused; sets aside what cannot be delivered of any other. */
+  private async settle(flight: Flight): Promise<void> {
+    const isRejected = flight.outcome?.kind === 'rejected';
+    if (isRejected && flight.records.length > 1) {
+      this.flights = this.flights.flatMap((f) => (f === flight ? flight.halves() : [f]));
+      this.unsaved = 'ranges';
+      return;
+    }
+    for (const f of flight.finds) if (f.kind !== 'record') await this.putAside('corrupt', flight.range, f);
+    if (isRejected) for (const f of flight.records) await this.putAside('rejected', flight.range, f);
+    const skipped = flight.finds.filter((f) => f.kind === 'record').length - flight.records.length;
+    if (skipped > 0) this.options.onSetAside('duplicate', skipped);
+    flight.settle();
+    this.announceContent();
+  }
+
+  private async putAside(
+    reason: 'corrupt' | 'rejected',
+    { segment }: Range,
+    { from, to }: { from: number; to: number },
+  ): Promise<void> {
+    const { files, folder, setAside, onSetAside } = this.options;
+    const bytes = await using(files.open(segmentPath(folder, segment)), (file) => readRange(file, from, to));
+    await setAside.keep(reason, segment, from, bytes);
+    onSetAside(reason, 1);
+  }
+
+  /** Moves the cursor past all that is settled from it on, and past segments that end there. */
+  private pass(): void {
+    let { segment, offset, sequence } = this.cursor;
+    while (this.flights[0]?.state === 'settled') {
+      const { range, delivered } = this.flights.shift()!;
+      segment = range.segment;
+      offset = range.to;
+      sequence = delivered.sequence ?? sequence;
+      this.removal.remember(segment, delivered.taken);
+      this.pendingRecords = Math.max(0, this.pendingRecords - delivered.taken.length);
+    }
+    for (const s of this.log.segments) {
+      if (s.number < segment) continue;
+      if (!s.sealed || s.committed > (s.number === segment ? offset : SEGMENT_HEADER_BYTES)) break;
+      segment = s.number + 1;
+      offset = SEGMENT_HEADER_BYTES;
+    }
+    if (segment === this.cursor.segment && offset === this.cursor.offset) return;
+    this.cursor = { ...this.cursor, segment, offset, sequence };
+    if (this.unsaved === 'nothing') this.unsaved = 'place';
+    this.flushes.wake((...place) => this.isPast(...place));
+  }
+
+  /** Decides on the next batches; they are sent when they are saved. */
+  private async plan(): Promise<void> {
+    for (let n = 0; n < PLANNED_MAX && this.flights.length < BEHIND_MAX; n++) {
+      if (this.flights.reduce((sum, f) => sum + f.bytes, 0) >= PLANNED_BYTES_MAX) return;
+      const batch = await this.planner.next(this.flights.length === 0);
+      if (!batch) return;
+      this.flights.push(new Flight(batch.range, batch));
+      this.unsaved = 'ranges';
     }
   }
 
+  private async save(): Promise<void> {
+    const { segment } = this.cursor;
+    await this.cursorFile.save({ ...this.cursor, ranges: this.flights.map((f) => f.range) });
+    this.unsaved = 'nothing';
+    await this.removal.removeBefore(segment);
+  }
+
+  private async send(): Promise<void> {
+    const { clock, deliver } = this.options;
+    const options = {
+      clock,
+      deliver: (insert: Insert) => this.deliverSafely(deliver, insert),
+      stopping: this.stopping.signal,
+    };
+    for (const flight of this.flights) {
+      if (this.sending >= FLIGHTS_MAX) return;
+      if (flight.state !== 'planned') continue;
+      if (!flight.isRead) await flight.read((range) => this.read(range));
+      void flight
+        .send(this.tokenPrefix, options, () => this.contentOfEarlier(flight))
+        .then(() => {
+          this.announceContent();
+          this.more.resolve();
+        });
+    }
+  }
+
+  private async deliverSafely(deliver: DeliverOptions['deliver'], insert: Insert): Promise<Delivery> {
+    try {
+      return await deliver(insert);
+    } catch (error) {
+      this.options.onError(error); // it does not, but a batch that is stuck for ever would say nothing
+      return { kind: 'unavailable', message: (error as Error).message };
+    }
+  }
+
+  private async read(range: Range): Promise<Batch> {
+    const batch = await this.planner.read(range);
+    if (!batch) this.options.onSetAside('corrupt', 1); // its file is gone
+    return batch ?? { range, finds: [], records: [] };
+  }
+
+  private async contentOfEarlier(flight: Flight): Promise<void> {
+    this.announceContent();
+    while (!this.stopping.signal.aborted) {
+      const earlier = this.flights.slice(0, this.flights.indexOf(flight));
+      if (earlier.every((f) => f.contentStored)) return;
+      await this.content.promise;
+    }
+  }
+
+  private announceContent(): void {
+    this.content.resolve();
+    this.content = Promise.withResolvers();
+  }
+
+  /** Until there is something to do. */
   private async rest(): Promise<void> {
-    if (this.dirty) await this.save(this.cursor);
-    await this.removeDelivered();
+    const isIdle = this.flights.length === 0;
+    while (isIdle && (this.unsaved === 'place' || this.hasRemovable)) {
+      const isUrgent = this.unsaved === 'place' && this.hasRemovable; // others need the room
+      if (!isUrgent && !(await this.nothingComes())) break;
+      if (this.unsaved === 'place') await this.save();
+      else await this.removal.removeBefore(this.cursor.segment);
+    }
     await this.more.promise;
     this.more = Promise.withResolvers();
-    if (this.flushes.size > 0 || this.stopping.signal.aborted) return;
+    if (!isIdle || !this.flushes.isEmpty || this.stopping.signal.aborted) return;
     this.nap = new AbortController();
     await this.options.clock
       .sleep(DELAY_MS, AbortSignal.any([this.nap.signal, this.stopping.signal]))
@@ -137,199 +292,24 @@ export class Deliverer {
     this.nap = undefined;
   }
 
-  /** Decides on the next batch and writes it down; `false` when there is nothing to deliver. */
-  private async plan(): Promise<boolean> {
-    for (;;) {
-      const segment = this.log.segments.find((s) => s.number >= this.cursor.segment);
-      if (!segment) return false;
-      if (segment.number > this.cursor.segment) this.moveTo(segment.number);
-      if (this.cursor.offset < segment.committed) {
-        const finds = await this.look(segment);
-        const batch = finds.slice(0, batchLength(finds));
-        const range: [number, number] = [this.cursor.offset, batch.at(-1)!.to];
-        await this.save({ ...this.cursor, ranges: [range] });
-        this.planned = { range, finds: batch };
-        return true;
-      }
-      if (!segment.sealed) return false;
-      this.done.push({ segment, taken: this.taken });
-      this.moveTo(segment.number + 1);
-      await this.save(this.cursor);
-      await this.removeDelivered();
-    }
+  private get hasRemovable(): boolean {
+    const [first] = this.log.segments;
+    return first !== undefined && first.number < this.cursor.segment;
   }
 
-  private moveTo(number: number): void {
-    this.cursor = { ...this.cursor, segment: number, offset: SEGMENT_HEADER_BYTES, ranges: [] };
-    this.taken = [];
-    this.dirty = true;
-    this.wakeFlushes();
-  }
-
-  /** What is there from the cursor on; at least one find, at most a window's worth. */
-  private async look(segment: Segment): Promise<Exclude<Found, { kind: 'more' }>[]> {
-    const from = this.cursor.offset;
-    const end = segment.committed;
-    for (let to = Math.min(end, from + WINDOW_BYTES); ; ) {
-      const finds: Exclude<Found, { kind: 'more' }>[] = [];
-      let needed = 0;
-      for (const f of await this.read(segment, from, to, to >= end)) {
-        if (f.kind === 'more') needed = f.bytes;
-        else finds.push(f);
-      }
-      if (finds.length > 0) return finds;
-      to = Math.min(end, from + Math.max(needed, 2 * (to - from)));
-    }
-  }
-
-  /** The finds in a range; offsets are the segment's. */
-  private async read(segment: Segment, from: number, to: number, complete: boolean): Promise<Found[]> {
-    const bytes = await using(this.options.files.open(segment.path), (file) => readRange(file, from, to));
-    const finds = [...findRecords(bytes, complete)].map((f) =>
-      f.kind === 'more' ? f : { ...f, from: f.from + from, to: f.to + from },
+  /** Whether a while passes without anything new. */
+  private async nothingComes(): Promise<boolean> {
+    const waiting = new AbortController();
+    const late = this.options.clock.sleep(SAVE_DELAY_MS, waiting.signal).then(
+      () => true,
+      () => false,
     );
-    // A file that lost its end under us: there is nothing to read there, now or later.
-    if (complete && bytes.length < to - from) finds.push({ kind: 'corrupt', from: from + bytes.length, to });
-    return finds;
-  }
-
-  private async deliverFirst(): Promise<void> {
-    const [range] = this.cursor.ranges as [[number, number]];
-    const segment = this.log.segments.find((s) => s.number === this.cursor.segment);
-    if (!segment) {
-      this.options.onSetAside('corrupt', 1);
-      this.advance(range, []);
-      return;
-    }
-    const known = this.planned?.range[0] === range[0] && this.planned.range[1] === range[1];
-    const finds = known ? this.planned!.finds : await this.read(segment, range[0], range[1], true);
-    const records = this.fresh(finds);
-    this.oldestMs = records[0]?.record.timeMs;
-    const place = `${this.cursor.spoolId}-${segment.number}-${range[0]}-${range[1]}`;
-    const outcome = await this.insertAll(
-      insertsOf(
-        records.map((f) => f.record),
-        place,
-      ),
-    );
-    if (outcome === undefined) return; // stopped
-    if (outcome.kind === 'rejected' && records.length > 1) {
-      const middle = records[Math.floor(records.length / 2)]!.from;
-      const [, ...rest] = this.cursor.ranges;
-      this.planned = undefined;
-      await this.save({ ...this.cursor, ranges: [[range[0], middle], [middle, range[1]], ...rest] });
-      return;
-    }
-    for (const f of finds) {
-      if (f.kind === 'corrupt' || f.kind === 'torn') await this.putAside('corrupt', segment, f.from, f.to);
-    }
-    for (const f of outcome.kind === 'rejected' ? records : [])
-      await this.putAside('rejected', segment, f.from, f.to);
-    const skipped = finds.filter((f) => f.kind === 'record').length - records.length;
-    if (skipped > 0) this.options.onSetAside('duplicate', skipped);
-    this.advance(range, records);
-  }
-
-  /** The records that were not delivered before: numbers only grow. */
-  private fresh(finds: readonly Found[]): Extract<Found, { kind: 'record' }>[] {
-    let last = this.cursor.sequence;
-    return finds
-      .filter((f) => f.kind === 'record')
-      .filter(({ record: { sequence } }) => {
-        if (sequence <= last || this.repeated.has(sequence)) return false;
-        last = sequence;
-        return true;
-      });
-  }
-
-  /** Until ClickHouse has said something final; `undefined` when it was stopped before. */
-  private async insertAll(
-    inserts: readonly Insert[],
-  ): Promise<Exclude<Delivery, { kind: 'unavailable' }> | undefined> {
-    for (const insert of inserts) {
-      for (;;) {
-        if (this.stopping.signal.aborted) return undefined;
-        this.delivering = true;
-        const outcome = await this.options.deliver(insert);
-        this.delivering = false;
-        if (this.stopping.signal.aborted) return undefined; // the folder may be another's by now
-        this.trouble = outcome.kind === 'unavailable' ? outcome.message : undefined;
-        if (outcome.kind === 'rejected') return outcome;
-        if (outcome.kind === 'stored') break;
-        await this.backOff();
-      }
-      this.failures = 0;
-    }
-    return { kind: 'stored' };
-  }
-
-  private async putAside(
-    reason: 'corrupt' | 'rejected',
-    segment: Segment,
-    from: number,
-    to: number,
-  ): Promise<void> {
-    const bytes = await using(this.options.files.open(segment.path), (file) => readRange(file, from, to));
-    await this.options.setAside.keep(reason, segment.number, from, bytes);
-    this.options.onSetAside(reason, 1);
-  }
-
-  private advance(
-    range: readonly [number, number],
-    records: readonly Extract<Found, { kind: 'record' }>[],
-  ): void {
-    const [, ...rest] = this.cursor.ranges;
-    const sequence = records.at(-1)?.record.sequence ?? this.cursor.sequence;
-    this.cursor = { ...this.cursor, offset: range[1], sequence, ranges: rest };
-    for (const { record } of records) this.taken.push({ digest: record.digest, timeMs: record.timeMs });
-    this.pendingRecords = Math.max(0, this.pendingRecords - records.length);
-    this.oldestMs = undefined;
-    this.planned = undefined;
-    this.dirty = true; // saved together with the next batch, or when there is none
-    this.wakeFlushes();
-  }
-
-  private async save(cursor: Cursor): Promise<void> {
-    await this.cursorFile.save(cursor);
-    this.cursor = cursor;
-    this.dirty = false;
-  }
-
-  /** Removes segments the cursor is past. One that cannot be removed now is tried again, and stops nothing. */
-  private async removeDelivered(): Promise<void> {
-    const { files, digests, onError } = this.options;
-    while (this.done[0]) {
-      const { segment, taken } = this.done[0];
-      try {
-        await digests.keep(segment.number, taken).catch((error: NodeJS.ErrnoException) => {
-          onError(error);
-          if (error.code !== 'ENOSPC') throw error; // a full disk needs the room more than the memory
-        });
-        await files.unlink(segment.path);
-      } catch (error) {
-        onError(error);
-        return;
-      }
-      this.done.shift();
-      this.log.segments.splice(this.log.segments.indexOf(segment), 1);
-    }
+    const isLate = await Promise.race([late, this.more.promise.then(() => false)]);
+    waiting.abort();
+    return isLate;
   }
 
   private isPast(segment: number, offset: number): boolean {
     return this.cursor.segment > segment || (this.cursor.segment === segment && this.cursor.offset >= offset);
-  }
-
-  private wakeFlushes(): void {
-    for (const flush of this.flushes) {
-      if (!this.isPast(flush.segment, flush.offset)) continue;
-      this.flushes.delete(flush);
-      flush.done.resolve();
-    }
-  }
-
-  private async backOff(): Promise<void> {
-    const { clock } = this.options;
-    const ms = Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** this.failures++) * (0.5 + clock.random());
-    await clock.sleep(ms, this.stopping.signal).catch(() => {}); // stopped
   }
 }

@@ -4,7 +4,7 @@ import { type Files, readRange, using } from './files.ts';
 import { digestsName, numberIn } from './segment.ts';
 
 /** Requests remembered, to know one whose answer was lost when it comes again. */
-const REMEMBERED_MAX = 100_000;
+export const REMEMBERED_MAX = 100_000;
 const REMEMBERED_MS = 600_000;
 /** 32 of digest, 8 of time. */
 const ENTRY_BYTES = 40;
@@ -95,7 +95,8 @@ export class Digests {
     }
   }
 
-  private isRecent(timeMs: number): boolean {
+  /** Whether what was taken then is still remembered. */
+  isRecent(timeMs: number): boolean {
     return this.clock.now() - timeMs <= REMEMBERED_MS;
   }
 }

@@ -1,9 +1,15 @@
-import { join } from 'node:path';
 import type { Clock } from '../../src/clock.ts';
 import type { Chunk } from '../../src/span/batch.ts';
 import type { Files, OpenFile } from './files.ts';
-import { encodeHeader, encodePayload, RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './record.ts';
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentName } from './segment.ts';
+import {
+  encodeHeader,
+  encodePayload,
+  RECORD_BYTES_MAX,
+  RECORD_HEADER_BYTES,
+  type Salt,
+  saltOf,
+} from './record.ts';
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentPath } from './segment.ts';
 
 /**
  * The writing side of the log.
@@ -46,6 +52,7 @@ export class SpoolLog {
   /** Segments that are not done with, in order. */
   readonly segments: Segment[];
   private readonly options: LogOptions;
+  private readonly salt: Salt;
   private nextNumber: number;
   private nextSequence: number;
   private current: { segment: Segment; file: OpenFile } | undefined;
@@ -57,6 +64,7 @@ export class SpoolLog {
 
   constructor(options: LogOptions, found: { segments: Segment[]; nextNumber: number; nextSequence: number }) {
     this.options = options;
+    this.salt = saltOf(options.spoolId);
     this.segments = found.segments;
     this.nextNumber = found.nextNumber;
     this.nextSequence = found.nextSequence;
@@ -124,7 +132,7 @@ export class SpoolLog {
     const { segment, file } = await this.openSegment();
     const timeMs = Math.max(0, Math.floor(this.options.clock.now()));
     const parts = group.flatMap(({ digest, payload }) => [
-      encodeHeader({ sequence: this.nextSequence++, timeMs, digest }, payload),
+      encodeHeader({ sequence: this.nextSequence++, timeMs, digest }, payload, this.salt),
       payload,
     ]);
     const bytes = Buffer.concat(parts);
@@ -139,7 +147,7 @@ export class SpoolLog {
     if (this.current) return this.current;
     const { files, folder, spoolId } = this.options;
     const number = this.nextNumber++;
-    const path = join(folder, segmentName(number));
+    const path = segmentPath(folder, number);
     const previous = this.segments.at(-1)?.number ?? 0;
     const file = await files.create(path);
     try {

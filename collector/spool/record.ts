@@ -9,7 +9,9 @@ import type { Chunk } from '../../src/span/batch.ts';
  *   payload = length of the table 4 │ the table: JSON, a row a chunk │ the chunks' bytes, one after the other
  *
  * - The header has a checksum of its own, so a length is believed only where it is right.
- * - No text in UTF-8 holds the magic's bytes: in a damaged file the next record is found by looking for them.
+ * - In a damaged file the next record is found by looking for the magic and a header that checks. A payload holds bytes
+ *   of its sender's choice, and so may hold the magic: both checksums start from the spool's salt, which no sender
+ *   knows, and a record that somebody wrote into a payload does not check.
  * - Numbers are little-endian.
  */
 export interface SpoolRecord {
@@ -26,6 +28,18 @@ export const RECORD_HEADER_BYTES = 64;
 /** A request that becomes more than this is refused. */
 export const RECORD_BYTES_MAX = 256 * 1024 * 1024;
 const MAGIC = Buffer.from([0xfe, 0xc1, 0xff, 0xc0]);
+
+/** What the checksums of a spool's records start from. */
+export interface Salt {
+  header: number;
+  payload: number;
+}
+
+/** The salt of the spool with this id, which is random and stays in its folder. */
+export const saltOf = (spoolId: string): Salt => ({
+  header: Number.parseInt(spoolId.slice(0, 8), 16),
+  payload: Number.parseInt(spoolId.slice(8, 16), 16),
+});
 
 /** A record's payload: made once, when the request comes. */
 export function encodePayload(chunks: readonly Chunk[]): Buffer {
@@ -45,15 +59,15 @@ export function encodePayload(chunks: readonly Chunk[]): Buffer {
   return Buffer.concat([tableLength, table, ...chunks.map((c) => c.bytes)]);
 }
 
-export function encodeHeader(record: Omit<SpoolRecord, 'chunks'>, payload: Buffer): Buffer {
+export function encodeHeader(record: Omit<SpoolRecord, 'chunks'>, payload: Buffer, salt: Salt): Buffer {
   const header = Buffer.alloc(RECORD_HEADER_BYTES);
   MAGIC.copy(header);
   header.writeUInt32LE(payload.length, 8);
-  header.writeUInt32LE(crc32(payload), 12);
+  header.writeUInt32LE(crc32(payload, salt.payload), 12);
   header.writeBigUInt64LE(BigInt(record.sequence), 16);
   header.writeBigUInt64LE(BigInt(record.timeMs), 24);
   header.write(record.digest, 32, 32, 'hex');
-  header.writeUInt32LE(crc32(header.subarray(8)), 4);
+  header.writeUInt32LE(crc32(header.subarray(8), salt.header), 4);
   return header;
 }
 
@@ -70,14 +84,14 @@ export type Found =
  * The records in `bytes`, and what is none. Every byte belongs to exactly one find, in order. `complete`: nothing
  * follows these bytes in the file; the last find is then never `more`.
  */
-export function* findRecords(bytes: Buffer, complete: boolean): Generator<Found, void> {
+export function* findRecords(bytes: Buffer, complete: boolean, salt: Salt): Generator<Found, void> {
   let at = 0;
   while (at < bytes.length) {
-    const to = endOf(bytes, at);
+    const to = endOf(bytes, at, salt);
     const whole = to !== undefined && to <= bytes.length;
-    const record = whole ? decodeAt(bytes, at, to) : undefined;
+    const record = whole ? decodeAt(bytes, at, to, salt) : undefined;
     if (record) {
-      yield { kind: 'record', from: at, to, record } as Found;
+      yield { kind: 'record', from: at, to: to!, record };
       at = to!;
       continue;
     }
@@ -86,7 +100,7 @@ export function* findRecords(bytes: Buffer, complete: boolean): Generator<Found,
       yield { kind: 'more', from: at, bytes: to !== undefined ? to - at : cutHeader ? 1 : Infinity };
       return;
     }
-    const next = nextHeader(bytes, at + 1);
+    const next = nextHeader(bytes, at + 1, salt);
     if (next === undefined && !complete) {
       yield { kind: 'more', from: at, bytes: Infinity };
       return;
@@ -99,17 +113,17 @@ export function* findRecords(bytes: Buffer, complete: boolean): Generator<Found,
 }
 
 /** Where the record at `at` ends; `undefined` when there is no header that checks. */
-function endOf(bytes: Buffer, at: number): number | undefined {
+function endOf(bytes: Buffer, at: number, salt: Salt): number | undefined {
   if (bytes.length - at < RECORD_HEADER_BYTES) return undefined;
   const header = bytes.subarray(at, at + RECORD_HEADER_BYTES);
   if (!header.subarray(0, 4).equals(MAGIC)) return undefined;
-  if (header.readUInt32LE(4) !== crc32(header.subarray(8))) return undefined;
+  if (header.readUInt32LE(4) !== crc32(header.subarray(8), salt.header)) return undefined;
   return at + RECORD_HEADER_BYTES + header.readUInt32LE(8);
 }
 
-function nextHeader(bytes: Buffer, from: number): number | undefined {
+function nextHeader(bytes: Buffer, from: number, salt: Salt): number | undefined {
   for (let at = bytes.indexOf(MAGIC, from); at >= 0; at = bytes.indexOf(MAGIC, at + 1)) {
-    if (endOf(bytes, at) !== undefined) return at;
+    if (endOf(bytes, at, salt) !== undefined) return at;
   }
   return undefined;
 }
@@ -117,10 +131,10 @@ function nextHeader(bytes: Buffer, from: number): number | undefined {
 /** Shorter than a header, or space that the file system had reserved and nothing was written to. */
 const isCut = (rest: Buffer) => rest.length < RECORD_HEADER_BYTES || rest.every((byte) => byte === 0);
 
-function decodeAt(bytes: Buffer, from: number, to: number): SpoolRecord | undefined {
+function decodeAt(bytes: Buffer, from: number, to: number, salt: Salt): SpoolRecord | undefined {
   const header = bytes.subarray(from, from + RECORD_HEADER_BYTES);
   const payload = bytes.subarray(from + RECORD_HEADER_BYTES, to);
-  if (header.readUInt32LE(12) !== crc32(payload)) return undefined;
+  if (header.readUInt32LE(12) !== crc32(payload, salt.payload)) return undefined;
   return {
     sequence: Number(header.readBigUInt64LE(16)),
     timeMs: Number(header.readBigUInt64LE(24)),

@@ -1,10 +1,19 @@
 import { join } from 'node:path';
 import type { Cursor } from './cursor.ts';
-import type { Digests, Taken } from './digests.ts';
-import { type Files, type OpenFile, readRange, using } from './files.ts';
+import { type Digests, REMEMBERED_MAX, type Taken } from './digests.ts';
+import { type Files, readRange, using } from './files.ts';
 import type { Segment } from './log.ts';
-import { findRecords } from './record.ts';
-import { decodeSegmentHeader, numberIn, SEGMENT_HEADER_BYTES, segmentName } from './segment.ts';
+import { saltOf } from './record.ts';
+import { scan } from './scan.ts';
+import {
+  decodeSegmentHeader,
+  numberIn,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_VERSION,
+  type SegmentHeader,
+  segmentName,
+  segmentPath,
+} from './segment.ts';
 import type { SetAside } from './set-aside.ts';
 
 export interface RecoverOptions {
@@ -14,7 +23,7 @@ export interface RecoverOptions {
   digests: Digests;
   setAside: SetAside;
   /** Told what is wrong with what was found. */
-  count: (reason: 'torn_tail' | 'foreign' | 'missing_segment', n: number) => void;
+  count: (reason: 'torn_tail' | Misplaced | 'missing_segment', n: number) => void;
 }
 
 export interface Recovered {
@@ -28,6 +37,8 @@ export interface Recovered {
   /** Sequences of records that are there a second time, and not to be delivered. */
   repeated: Set<number>;
 }
+
+type Misplaced = 'foreign' | 'unknown_version';
 
 /**
  * What a start finds in the folder. It reads every segment once: to learn the digests, to cut off what a crash left
@@ -43,46 +54,54 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     .map((name) => numberIn(name, '.seg'))
     .filter((n) => n !== undefined)
     .sort((a, b) => a - b);
+  const digestNumbers = names.map((name) => numberIn(name, '.digests')).filter((n) => n !== undefined);
   const found: Recovered = {
     segments: [],
-    nextNumber: Math.max(cursor.segment, ...numbers) + 1,
+    nextNumber: Math.max(cursor.segment, ...numbers, ...digestNumbers) + 1,
     nextSequence: cursor.sequence + 1,
     pendingRecords: 0,
     delivered: [],
     repeated: new Set(),
   };
+  const salt = saltOf(cursor.spoolId);
   const pending = new Set<string>();
   const present = new Set(numbers);
   for (const number of numbers) {
-    const path = join(folder, segmentName(number));
-    const bytes = await using(files.open(path), async (file) => {
-      const whole = await readRange(file, 0, await file.size());
-      return await withoutTornTail(file, whole);
-    });
-    const header = decodeSegmentHeader(bytes);
-    if (header && (header.number !== number || header.spoolId !== cursor.spoolId)) {
-      await setAside.move(path, segmentName(number));
-      count('foreign', 1);
+    const path = segmentPath(folder, number);
+    const { header, size } = await using(files.open(path), async (file) => ({
+      header: decodeSegmentHeader(await readRange(file, 0, SEGMENT_HEADER_BYTES)),
+      size: await file.size(),
+    }));
+    const misplaced = header && whyMisplaced(header, number);
+    if (misplaced) {
+      await setAside.move(misplaced, path, segmentName(number));
+      count(misplaced, 1);
       continue;
     }
     if (header && header.previous > cursor.segment && !present.has(header.previous))
       count('missing_segment', 1);
+    if (size < SEGMENT_HEADER_BYTES) count('torn_tail', 1);
+    let end = size;
     const done: Taken[] = [];
-    for (const f of findRecords(bytes.subarray(SEGMENT_HEADER_BYTES), true)) {
+    for await (const f of scan(files, path, { from: SEGMENT_HEADER_BYTES, to: size, salt })) {
+      if (f.kind === 'torn') {
+        await cutTail(path, f.from);
+        end = f.from;
+        break;
+      }
       if (f.kind !== 'record') continue;
       const { digest, timeMs, sequence } = f.record;
       digests.add({ digest, timeMs });
       found.nextSequence = Math.max(found.nextSequence, sequence + 1);
-      const isPending =
-        number > cursor.segment ||
-        (number === cursor.segment && f.from + SEGMENT_HEADER_BYTES >= cursor.offset);
+      const isPending = number > cursor.segment || (number === cursor.segment && f.from >= cursor.offset);
       if (!isPending) {
-        done.push({ digest, timeMs });
+        if (digests.isRecent(timeMs)) done.push({ digest, timeMs });
       } else if (pending.has(digest)) {
-        // Its first commit failed, its sender came again, and then the first was on the disk after all.
+        // Its first commit failed, its sender came again soon, and then the first was on the disk after all.
         found.repeated.add(sequence);
       } else {
         pending.add(digest);
+        if (pending.size > REMEMBERED_MAX) pending.delete(pending.values().next().value!);
         found.pendingRecords++;
       }
     }
@@ -93,24 +112,21 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
       continue;
     }
     if (number === cursor.segment) found.delivered = done;
-    found.segments.push({ number, path, committed: bytes.length, sealed: true });
+    found.segments.push({ number, path, committed: end, sealed: true });
   }
   return found;
 
+  function whyMisplaced(header: SegmentHeader, number: number): Misplaced | undefined {
+    if (header.version !== SEGMENT_VERSION) return 'unknown_version';
+    return header.number !== number || header.spoolId !== cursor.spoolId ? 'foreign' : undefined;
+  }
+
   /** Nothing after a tear was ever acknowledged, as a record is acknowledged when all before it are whole. */
-  async function withoutTornTail(file: OpenFile, bytes: Buffer): Promise<Buffer> {
-    if (bytes.length < SEGMENT_HEADER_BYTES) {
-      count('torn_tail', 1);
-      return bytes;
-    }
-    for (const f of findRecords(bytes.subarray(SEGMENT_HEADER_BYTES), true)) {
-      if (f.kind !== 'torn') continue;
-      count('torn_tail', 1);
-      const end = f.from + SEGMENT_HEADER_BYTES;
+  async function cutTail(path: string, end: number): Promise<void> {
+    count('torn_tail', 1);
+    await using(files.open(path), async (file) => {
       await file.truncate(end);
       await file.datasync();
-      return bytes.subarray(0, end);
-    }
-    return bytes;
+    });
   }
 }

@@ -9,7 +9,9 @@ export type SetAsideReason =
   /** ClickHouse will not have the record. */
   | 'rejected'
   /** A file that is not the segment its name says. */
-  | 'foreign';
+  | 'foreign'
+  /** A segment that another release wrote, in a format this one does not read. */
+  | 'unknown_version';
 
 /** What is kept of it in all; past it bytes are counted and dropped. */
 const KEPT_BYTES_MAX = 256 * 1024 * 1024;
@@ -56,8 +58,8 @@ export class SetAside {
   }
 
   /** Moves a whole file of the spool there. */
-  async move(path: string, name: string): Promise<void> {
-    await this.files.rename(path, join(this.folder, `${name}.foreign`));
+  async move(reason: SetAsideReason, path: string, name: string): Promise<void> {
+    await this.files.rename(path, join(this.folder, `${name}.${reason}`));
     await this.files.syncFolder(this.folder);
   }
 }

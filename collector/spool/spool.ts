@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../../src/clock.ts';
 import type { Chunk } from '../../src/span/batch.ts';
@@ -11,7 +10,13 @@ import { lockFolder } from './lock.ts';
 import { payloadOf, SpoolLog } from './log.ts';
 import { RECORD_HEADER_BYTES } from './record.ts';
 import { recover } from './recover.ts';
-import { decodeSegmentHeader, numberIn, SEGMENT_HEADER_BYTES, segmentName } from './segment.ts';
+import {
+  decodeSegmentHeader,
+  numberIn,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_VERSION,
+  segmentPath,
+} from './segment.ts';
 import { SetAside } from './set-aside.ts';
 
 /**
@@ -38,7 +43,7 @@ export interface SpoolOptions {
   commitMs: number;
   durability: Durability;
   bytesMax: number;
-  ageMsMax?: number;
+  ageMsMax: number;
   segmentBytesMax?: number;
   /** Inserts rows, once for one token. Never throws. */
   deliver: (insert: Insert) => Promise<Delivery>;
@@ -79,12 +84,13 @@ export interface Spool {
   close(drainMs: number): Promise<void>;
 }
 
-const SEGMENT_BYTES_MAX = 16 * 1024 * 1024;
-const AGE_MS_MAX = 7 * 86_400_000;
+const hours = (ms: number) => (ms / 3_600_000).toFixed(1);
+
+const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Opens the spool in a folder, takes up where the last process ended, and delivers. Throws `data_dir_in_use`. */
 export async function openSpool(options: SpoolOptions): Promise<Spool> {
-  const { folder, clock, log, bytesMax, ageMsMax = AGE_MS_MAX } = options;
+  const { folder, clock, log, bytesMax, ageMsMax } = options;
   const own = options.files ?? nodeFiles;
   const files = options.durability === 'process_crash' ? withoutSync(own) : own;
   const setAsideCounts: Record<string, number> = {};
@@ -130,7 +136,16 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       found,
     );
     const deliverer: Deliverer = new Deliverer(
-      { files, clock, deliver: options.deliver, digests, setAside, onSetAside: countSetAside, onError },
+      {
+        files,
+        folder,
+        clock,
+        deliver: options.deliver,
+        digests,
+        setAside,
+        onSetAside: countSetAside,
+        onError,
+      },
       spoolLog,
       cursorFile,
       { cursor, ...found },
@@ -152,7 +167,10 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
           message: `The spool is full (${bytesMax} bytes): ClickHouse does not keep up.`,
         };
       if (oldestUnsentMs() > ageMsMax)
-        return { kind: 'full', message: 'The spool takes no more: its oldest request waits for too long.' };
+        return {
+          kind: 'full',
+          message: `The spool takes no more: its oldest request has waited ${hours(oldestUnsentMs())} h for ClickHouse, and ${hours(ageMsMax)} h is what it may (age_max_h).`,
+        };
       try {
         await spoolLog.append(digest, payload);
       } catch (error) {
@@ -213,10 +231,11 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       .sort((a, b) => a - b);
     let spoolId: string | undefined;
     for (const number of numbers) {
-      const bytes = await using(files.open(join(folder, segmentName(number))), (file) =>
+      const bytes = await using(files.open(segmentPath(folder, number)), (file) =>
         readRange(file, 0, SEGMENT_HEADER_BYTES),
       );
-      spoolId ??= decodeSegmentHeader(bytes)?.spoolId;
+      const header = decodeSegmentHeader(bytes);
+      if (header?.version === SEGMENT_VERSION) spoolId ??= header.spoolId;
     }
     if (numbers.length > 0) countSetAside('cursor_lost', 1);
     return {

@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { findRecords } from '../../collector/spool/record.ts';
-import { SEGMENT_HEADER_BYTES } from '../../collector/spool/segment.ts';
+import { findRecords, saltOf } from '../../collector/spool/record.ts';
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from '../../collector/spool/segment.ts';
 import type { Spool } from '../../collector/spool/spool.ts';
 import { seededRandom } from '../../src/clock.ts';
 import {
@@ -256,8 +256,9 @@ test(`a damaged folder opens, delivers what is intact and counts what is not (${
     else writeFileSync(path, damage === 'cut' ? bytes.subarray(0, at) : bytes);
 
     const hurt = new Set<string>();
+    const salt = saltOf(decodeSegmentHeader(readFileSync(join(original, victim)))!.spoolId);
     const whole = readFileSync(join(original, victim)).subarray(SEGMENT_HEADER_BYTES);
-    for (const f of findRecords(whole, true)) {
+    for (const f of findRecords(whole, true, salt)) {
       if (f.kind !== 'record' || f.from + SEGMENT_HEADER_BYTES >= to || f.to + SEGMENT_HEADER_BYTES <= from)
         continue;
       hurt.add(JSON.parse(f.record.chunks[1]!.bytes.toString().split('\n')[0]!).id);
@@ -285,7 +286,8 @@ test(`a damaged folder opens, delivers what is intact and counts what is not (${
 
     function cutAtRecord(): boolean {
       return (
-        damage === 'cut' && [...findRecords(whole, true)].some((f) => f.from + SEGMENT_HEADER_BYTES === at)
+        damage === 'cut' &&
+        [...findRecords(whole, true, salt)].some((f) => f.from + SEGMENT_HEADER_BYTES === at)
       );
     }
   }

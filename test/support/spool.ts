@@ -89,6 +89,7 @@ export const openTestSpool = (
     commitMs: 1,
     durability: 'power_loss',
     bytesMax: 1_000_000_000,
+    ageMsMax: 86_400_000,
     deliver: store.deliver,
     ...options,
   });

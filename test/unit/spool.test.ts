@@ -1,19 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { batchLength, insertsOf } from '../../collector/spool/batch.ts';
+import { BatchBounds, insertsOf } from '../../collector/spool/batch.ts';
 import {
   encodeHeader,
   encodePayload,
   findRecords,
   RECORD_HEADER_BYTES,
+  saltOf,
 } from '../../collector/spool/record.ts';
-import { decodeSegmentHeader, encodeSegmentHeader } from '../../collector/spool/segment.ts';
+import type { Find } from '../../collector/spool/scan.ts';
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_VERSION } from '../../collector/spool/segment.ts';
 import { seededRandom } from '../../src/clock.ts';
 import { digestOf, requestOf } from '../support/spool.ts';
 
-const encode = (sequence: number, payload: Buffer) =>
+const SALT = saltOf('0123456789abcdef');
+
+const encode = (sequence: number, payload: Buffer, salt = SALT) =>
   Buffer.concat([
-    encodeHeader({ sequence, timeMs: 1_700_000_000_000, digest: digestOf(`${sequence}`) }, payload),
+    encodeHeader({ sequence, timeMs: 1_700_000_000_000, digest: digestOf(`${sequence}`) }, payload, salt),
     payload,
   ]);
 
@@ -33,7 +37,7 @@ function logOf(n: number): { bytes: Buffer; places: [from: number, to: number][]
 
 /** Every byte belongs to one find, in order. */
 function findAll(bytes: Buffer) {
-  const finds = [...findRecords(bytes, true)];
+  const finds = [...findRecords(bytes, true, SALT)];
   let at = 0;
   for (const f of finds) {
     assert.equal(f.from, at);
@@ -61,7 +65,7 @@ test('records come back as they were written', () => {
     });
   });
   const header = { number: 9_007_199_254_740_991, previous: 7, spoolId: '0123456789abcdef' };
-  assert.deepEqual(decodeSegmentHeader(encodeSegmentHeader(header)), header);
+  assert.deepEqual(decodeSegmentHeader(encodeSegmentHeader(header)), { ...header, version: SEGMENT_VERSION });
 });
 
 test('a log cut at any byte of its last record gives all records before it, and is torn there', () => {
@@ -85,7 +89,7 @@ test('a log cut at any byte of its last record gives all records before it, and 
 test('a window that ends in a record asks for as much as the record needs', () => {
   const { bytes, places } = logOf(5);
   for (let end = 1; end < bytes.length; end++) {
-    const finds = [...findRecords(bytes.subarray(0, end), false)];
+    const finds = [...findRecords(bytes.subarray(0, end), false, SALT)];
     const whole = places.filter(([, to]) => to <= end).length;
     assert.equal(finds.filter((f) => f.kind === 'record').length, whole);
     const last = finds.at(-1)!;
@@ -145,12 +149,18 @@ test('bytes that vanish or appear between records cost no record beside them', (
   }
 });
 
+function batchLength(finds: ReturnType<typeof findAll>): number {
+  const bounds = new BatchBounds();
+  const end = finds.findIndex((f) => !bounds.take(f as Find));
+  return end < 0 ? finds.length : end;
+}
+
 test('a batch is one insert a table within bounds, or one request alone, and the same every time', () => {
   const finds = (requests: ReturnType<typeof requestOf>[]) => [
-    ...findRecords(Buffer.concat(requests.map((r, i) => encode(i + 1, encodePayload(r)))), true),
+    ...findRecords(Buffer.concat(requests.map((r, i) => encode(i + 1, encodePayload(r)))), true, SALT),
   ];
   assert.equal(batchLength(finds(Array.from({ length: 20 }, (_, i) => requestOf(`${i}`)))), 20);
-  assert.equal(batchLength(finds(Array.from({ length: 20 }, (_, i) => requestOf(`${i}`, 3_000)))), 3);
+  assert.equal(batchLength(finds(Array.from({ length: 20 }, (_, i) => requestOf(`${i}`, 3_000)))), 16);
   const days = Array.from({ length: 20 }, (_, i) =>
     requestOf(`${i}`).map((c) => ({ ...c, partitions: [3 * i, 3 * i + 1, 3 * i + 2] })),
   );
@@ -162,7 +172,12 @@ test('a batch is one insert a table within bounds, or one request alone, and the
   const records = finds([large]).flatMap((f) => (f.kind === 'record' ? [f.record] : []));
   assert.deepEqual(
     insertsOf(records, 'p').map((i) => i.token),
-    ['p-messages-0', 'p-messages-1', 'p-otel_traces-0', 'p-otel_traces-1'],
+    [
+      'p-messages-JSONEachRow-0',
+      'p-messages-JSONEachRow-1',
+      'p-otel_traces-JSONEachRow-0',
+      'p-otel_traces-JSONEachRow-1',
+    ],
   );
   const two = finds([requestOf('a'), requestOf('b', 2)]).flatMap((f) =>
     f.kind === 'record' ? [f.record] : [],
@@ -170,8 +185,56 @@ test('a batch is one insert a table within bounds, or one request alone, and the
   assert.deepEqual(
     insertsOf(two, 'p').map(({ token, rows, bodies }) => [token, rows, bodies.length]),
     [
-      ['p-messages-0', 2, 2],
-      ['p-otel_traces-0', 3, 2],
+      ['p-messages-JSONEachRow-0', 2, 2],
+      ['p-otel_traces-JSONEachRow-0', 3, 2],
     ],
   );
+});
+
+test('rows of one table in two formats are two inserts of one batch, whose tokens do not depend on what else is intact', () => {
+  const native = requestOf('b').map((c) => ({ ...c, format: 'Native' as const }));
+  const bytes = [requestOf('a'), native].map((r, i) => encode(i + 1, encodePayload(r)));
+  const finds = [...findRecords(Buffer.concat(bytes), true, SALT)];
+  assert.equal(batchLength(finds), 2);
+  const records = finds.flatMap((f) => (f.kind === 'record' ? [f.record] : []));
+  const tokens = insertsOf(records, 'p').map((i) => i.token);
+  assert.deepEqual(tokens, [
+    'p-messages-JSONEachRow-0',
+    'p-messages-Native-0',
+    'p-otel_traces-JSONEachRow-0',
+    'p-otel_traces-Native-0',
+  ]);
+  assert.deepEqual(
+    insertsOf(records.slice(1), 'p').map((i) => i.token),
+    [tokens[1], tokens[3]],
+    'the first is damaged by now',
+  );
+  assert.deepEqual(
+    insertsOf(records, 'p', ['messages-Native', 'otel_traces-JSONEachRow']).map((i) => i.token),
+    [tokens[0], tokens[3]],
+    'some are stored',
+  );
+});
+
+test('a record that somebody wrote into a payload is never taken for one', () => {
+  const forged = encodePayload(requestOf('forged'));
+  for (const salt of [saltOf('fedcba9876543210'), { header: 0, payload: 0 }]) {
+    const inner = encode(2, forged, salt);
+    const payload = encodePayload([
+      { table: 'otel_traces', format: 'Native', rows: 1, partitions: [1], bytes: inner },
+    ]);
+    const bytes = Buffer.concat([
+      encode(1, encodePayload(requestOf('a'))),
+      encode(3, payload),
+      encode(4, forged),
+    ]);
+    const at = bytes.indexOf(inner) - 200;
+    const header = bytes.lastIndexOf(bytes.subarray(0, 4), at + 150);
+    for (let byte = 0; byte < RECORD_HEADER_BYTES; byte++) {
+      const damaged = Buffer.from(bytes);
+      damaged[header + byte]! ^= 0x10;
+      const sequences = findAll(damaged).flatMap((f) => (f.kind === 'record' ? [f.record.sequence] : []));
+      assert.deepEqual(sequences, [1, 4], `byte ${byte}`);
+    }
+  }
 });
