@@ -5,12 +5,13 @@ import { bench as gateway } from './gateway.ts';
 import type { Bench } from './harness/bench.ts';
 import { machine } from './harness/machine.ts';
 import { jsonLine, tableText } from './harness/report.ts';
+import { bench as overload } from './overload.ts';
 
 /**
  * `npm run bench NAME [-- --json --rounds N --seconds S …]`. Results go to stdout, everything else to stderr.
  * Exit codes: 0 measured, 1 the benchmark failed, 2 wrong usage.
  */
-const BENCHES: readonly Bench[] = [detect, gateway, collector];
+const BENCHES: readonly Bench[] = [detect, gateway, collector, overload];
 const ROUNDS = 5;
 
 process.exitCode = await main(process.argv.slice(2));
