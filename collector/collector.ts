@@ -89,7 +89,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     findLoop,
     prepareSpans: (spans, messages) => traces.prepareAdmitted({ spans, messages, rejected: {}, cut: {} }),
   });
-  const prepare: Partial<Record<Signal, (request: ExportRequest) => Prepared>> = {
+  const prepare: Record<Signal, (request: ExportRequest) => Prepared> = {
     traces: ({ body, encoding }) => traces.prepare(body, encoding),
     logs: ({ body, encoding }) => logs.prepare(body, encoding),
     metrics: ({ body, encoding }) => prepareMetrics(body, encoding),
@@ -124,41 +124,39 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
         imports = importing.catch(() => {});
         return await importing;
       }
-      const prepareSignal = prepare[request.signal];
-      if (!prepareSignal)
-        return { kind: 'refused', status: 404, message: `This collector takes no ${request.signal}.` };
-      const prepared = prepareSignal(request);
-      count(prepared);
-      const digest = createHash('sha256').update(request.signal).update(request.body).digest('hex');
-      return await keep(digest, prepared);
+      const { signal } = request;
+      const prepared = prepare[signal](request);
+      count(signal, prepared);
+      const digest = createHash('sha256').update(signal).update(request.body).digest('hex');
+      return await keep(signal, digest, prepared);
     } catch (error) {
       if (!(error instanceof LoopscopeError)) throw error;
       return { kind: 'refused', status: error.status, message: error.message };
     }
   }
 
-  function count({ items, rejected, cut }: Prepared): void {
-    metrics.received(items + sum(rejected));
+  function count(signal: Signal, { items, rejected, cut }: Prepared): void {
+    metrics.received(signal, items + sum(rejected));
     for (const [what, times] of Object.entries(cut)) metrics.cut(what, times!);
   }
 
-  async function keep(digest: string, prepared: Prepared): Promise<Answer> {
+  async function keep(signal: Signal, digest: string, prepared: Prepared): Promise<Answer> {
     const { chunks, items, rejected } = prepared;
     if (items > 0) {
       const outcome = await spool.append(digest, chunks);
       if (outcome.kind === 'kept') {
         prepared.kept();
-        metrics.acknowledged(items, 0);
-      } else if (outcome.kind === 'repeated') metrics.acknowledged(0, items);
+        metrics.acknowledged(signal, items, 0);
+      } else if (outcome.kind === 'repeated') metrics.acknowledged(signal, 0, items);
       else {
-        metrics.refused(`spool_${outcome.kind}`, items);
+        metrics.refused(signal, `spool_${outcome.kind}`, items);
         const { message } = outcome;
         return outcome.kind === 'too_large'
           ? { kind: 'refused', status: 413, message }
           : { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
       }
     }
-    for (const [reason, n] of Object.entries(rejected)) metrics.rejected(reason, n!);
+    for (const [reason, n] of Object.entries(rejected)) metrics.rejected(signal, reason, n!);
     return stored(rejected);
   }
 
@@ -174,13 +172,13 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       await spool.flush(AbortSignal.timeout(IMPORT_WAIT_MS));
       const spans = await unknownSpans(store, admitted.spans);
       const prepared = traces.prepareAdmitted(admitted, spans);
-      count(prepared);
-      metrics.acknowledged(0, admitted.spans.length - spans.length);
-      answer = await keep(clock.randomHex(32), prepared);
+      count('traces', prepared);
+      metrics.acknowledged('traces', 0, admitted.spans.length - spans.length);
+      answer = await keep('traces', clock.randomHex(32), prepared);
       await spool.flush(AbortSignal.timeout(IMPORT_WAIT_MS));
     } catch (error) {
       if (error instanceof LoopscopeError && error.code !== 'store_unavailable') throw error;
-      metrics.refused('store_unavailable', admitted.spans.length);
+      metrics.refused('traces', 'store_unavailable', admitted.spans.length);
       const message = `${waits}: ${spool.trouble() ?? 'it is slow'}.`;
       return { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
     }

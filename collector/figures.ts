@@ -1,6 +1,11 @@
-/** The collector's own figures, for Prometheus. */
+import type { Signal } from '../src/span/batch.ts';
+
 const SECONDS_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+/** What a signal's requests consist of. */
+const ITEMS = { traces: 'spans', logs: 'log_records', metrics: 'data_points' } as const;
+
+/** The collector's own figures, for Prometheus. */
 export class CollectorMetrics {
   private readonly counters = new Map<string, number>();
   private readonly buckets = new Array<number>(SECONDS_BUCKETS.length).fill(0);
@@ -16,28 +21,29 @@ export class CollectorMetrics {
     this.count('requests_total', 1, `status="${status}"`);
   }
 
-  received(spans: number): void {
-    this.count('received_spans_total', spans);
+  received(signal: Signal, items: number): void {
+    this.count(`received_${ITEMS[signal]}_total`, items);
   }
 
-  /** Spans in the spool, for ClickHouse to be given; `repeated` were there already and are not given again. */
-  acknowledged(spans: number, repeated: number): void {
-    this.count('acknowledged_spans_total', spans);
-    this.count('repeated_spans_total', repeated);
+  /** Items in the spool, for ClickHouse to be given; `repeated` were there already and are not given again. */
+  acknowledged(signal: Signal, items: number, repeated: number): void {
+    this.count(`acknowledged_${ITEMS[signal]}_total`, items);
+    this.count(`repeated_${ITEMS[signal]}_total`, repeated);
   }
 
+  /** Spans in ClickHouse, those that events of coding agents stand for among them. */
   stored(spans: number): void {
     this.count('stored_spans_total', spans);
   }
 
-  /** Spans that were not taken for a reason of their own. */
-  rejected(reason: string, spans: number): void {
-    this.count('rejected_spans_total', spans, `reason="${reason}"`);
+  /** Items that were not taken for a reason of their own. */
+  rejected(signal: Signal, reason: string, items: number): void {
+    this.count(`rejected_${ITEMS[signal]}_total`, items, `reason="${reason}"`);
   }
 
-  /** Spans whose request was refused; their sender has them still. */
-  refused(reason: string, spans: number): void {
-    this.count('refused_spans_total', spans, `reason="${reason}"`);
+  /** Items whose request was refused; their sender has them still. */
+  refused(signal: Signal, reason: string, items: number): void {
+    this.count(`refused_${ITEMS[signal]}_total`, items, `reason="${reason}"`);
   }
 
   cut(what: string, times: number): void {

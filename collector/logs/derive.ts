@@ -19,9 +19,9 @@ export interface AgentRecord {
  * follow from the loop, the session and the event alone, so that the same event again is the same span.
  *
  * An agent that sends its spans itself (an event that was recorded inside a sampled span says so) gets none: its calls
- * would be counted twice. That holds only where the spans are sent here as well: where they go elsewhere, nothing is
- * counted. A session stays open, since no agent says when it ends. Prompts and answers are events of their own and
- * reach their call only when they come in one request with it.
+ * would be counted twice. Limits: where those spans go elsewhere, nothing is counted here, and Claude Code's do not say
+ * what a call cost. A session stays open, since no agent says when it ends. Prompts and answers are events of their own
+ * and reach their call only when they come in one request with it.
  */
 export function deriveSpans(records: readonly AgentRecord[], findLoop: FindLoop | undefined): Span[] {
   const texts = new Texts();
