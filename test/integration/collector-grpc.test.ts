@@ -1,4 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import grpc from '@grpc/grpc-js';
@@ -43,9 +48,14 @@ interface Outcome {
 async function call(
   to: Collector,
   body: Buffer,
-  { path = TRACES, headers = {} as Record<string, string>, options = {} as grpc.ClientOptions } = {},
+  {
+    path = TRACES,
+    headers = {} as Record<string, string>,
+    options = {} as grpc.ClientOptions,
+    credentials = grpc.credentials.createInsecure(),
+  } = {},
 ): Promise<Outcome> {
-  const client = new grpc.Client(new URL(to.grpcUrl).host, grpc.credentials.createInsecure(), options);
+  const client = new grpc.Client(new URL(to.grpcUrl).host, credentials, options);
   const metadata = new grpc.Metadata();
   for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
   try {
@@ -218,7 +228,6 @@ test('many gzip bombs at once are refused by what they unpack to', async () => {
   const bomb = gzipSync(Buffer.alloc(65 * 1024 * 1024));
   const frame = Buffer.concat([Buffer.from([1, 0, 0, 0, 0]), bomb]);
   frame.writeUInt32BE(bomb.length, 1);
-  const { connect } = await import('node:http2');
   const session = connect(collector.grpcUrl);
   const statuses = await Promise.all(
     Array.from({ length: 50 }, async () => {
@@ -251,7 +260,6 @@ test('many gzip bombs at once are refused by what they unpack to', async () => {
 });
 
 test('a call that ends too early, or that is no gRPC, is refused', async () => {
-  const { connect } = await import('node:http2');
   const session = connect(collector.grpcUrl);
   const answerTo = (contentType: string, body: Buffer) =>
     new Promise<Record<string, unknown>>((resolve) => {
@@ -291,6 +299,24 @@ test('with a token only who shows it may send; health is told to anyone', async 
     assert.deepEqual([...health.body], [0x08, 0x01]);
   } finally {
     await guarded.close();
+  }
+});
+
+test('with a certificate calls come over TLS, and over nothing else', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'loopscope-grpc-'));
+  const tls = { cert_file: join(folder, 'cert.pem'), key_file: join(folder, 'key.pem') };
+  const args = '-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost';
+  const files = ['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', tls.key_file, '-out', tls.cert_file];
+  execFileSync('openssl', ['req', ...args.split(' '), ...files], { stdio: 'pipe' });
+  const secure = await start({ tls });
+  try {
+    assert.match(secure.grpcUrl, /^https:/);
+    const credentials = grpc.credentials.createSsl(readFileSync(tls.cert_file));
+    assert.equal((await call(secure, oneSpan('e1'.repeat(16)), { credentials })).code, grpc.status.OK);
+    assert.equal((await call(secure, oneSpan('e2'.repeat(16)))).code, grpc.status.UNAVAILABLE);
+  } finally {
+    await secure.close();
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 
