@@ -155,6 +155,7 @@ test("OpenTelemetry's own gRPC and JSON exporters with their defaults bring thei
   assert.deepEqual(await namesOf('sdk-json'), ['one']);
 
   await first.close();
+  const away = overJson.send('away'); // repeated until somebody answers
   const second = await start({ port: Number(port), grpcPort: Number(grpcPort) });
   try {
     // The first export after it may fall to the old connection; this exporter repeats nothing by itself.
@@ -163,9 +164,10 @@ test("OpenTelemetry's own gRPC and JSON exporters with their defaults bring thei
       await second.flush();
       return (await namesOf('sdk-grpc')).includes('two');
     });
+    await away;
     await overJson.send('two');
     await second.flush();
-    assert.deepEqual(await namesOf('sdk-json'), ['one', 'two']);
+    assert.deepEqual(await namesOf('sdk-json'), ['away', 'one', 'two']);
   } finally {
     await Promise.all([overGrpc.shutdown(), overJson.shutdown()]);
     await second.close();
@@ -176,7 +178,10 @@ test('success, partial success and an empty request are answered with the respon
   const whole = await call(collector, oneSpan('b1'.repeat(16)));
   assert.equal(whole.code, grpc.status.OK);
   assert.equal(whole.body.length, 0);
-  assert.equal((await call(collector, Buffer.alloc(0))).code, grpc.status.OK);
+  for (const service of ['trace.v1.TraceService', 'logs.v1.LogsService', 'metrics.v1.MetricsService']) {
+    const path = `/opentelemetry.proto.collector.${service}/Export`;
+    assert.equal((await call(collector, Buffer.alloc(0), { path })).code, grpc.status.OK, service);
+  }
 
   const partial = await call(collector, oneSpan('b1'));
   assert.equal(partial.code, grpc.status.OK);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { MessageRows } from '../../collector/insert/messages.ts';
+import { systemClock } from '../../src/clock.ts';
 import { applyRetention, readRetention } from '../../src/store/retention.ts';
 import { startTestStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
@@ -99,6 +101,19 @@ test('the same settings change nothing, others do, and none lifts them; an own T
     { db: store.database },
   );
   assert.match(table!.engine_full, /toIntervalYear\(9\)/);
+});
+
+test('a message that is sent without end is inserted again after an hour, and so has a lifetime that goes on', () => {
+  let now = 0;
+  const rows = new MessageRows({ ...systemClock(), now: () => now });
+  const message = { hash: 'h', role: 'user', content: 'c' };
+  const inserted: number[] = [];
+  for (let minute = 0; minute <= 130; minute += 10) {
+    now = minute * 60_000;
+    if (rows.prepare([message]).length > 0) inserted.push(minute);
+    rows.kept([message]);
+  }
+  assert.deepEqual(inserted, [0, 70]);
 });
 
 test('a message lives on from when it was last sent', async () => {
