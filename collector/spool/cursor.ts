@@ -61,7 +61,7 @@ export class CursorFile {
         await file.write(Buffer.alloc(2 * SLOT_BYTES), 0); // its pages are reserved from the start
         await file.datasync();
         await files.syncFolder(folder);
-      }
+      } else await file.datasync(); // a process that was killed may have written it and not forced it
       return { file: new CursorFile(file, newest?.generation ?? 0), cursor: newest?.cursor };
     } catch (error) {
       await file.close().catch(() => {});

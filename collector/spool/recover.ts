@@ -68,10 +68,14 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   const present = new Set(numbers);
   for (const number of numbers) {
     const path = segmentPath(folder, number);
-    const { header, size } = await using(files.open(path), async (file) => ({
-      header: decodeSegmentHeader(await readRange(file, 0, SEGMENT_HEADER_BYTES)),
-      size: await file.size(),
-    }));
+    const { header, size } = await using(files.open(path), async (file) => {
+      // A process that was killed may have written what it never forced: it is built upon from here on.
+      await file.datasync();
+      return {
+        header: decodeSegmentHeader(await readRange(file, 0, SEGMENT_HEADER_BYTES)),
+        size: await file.size(),
+      };
+    });
     const misplaced = header && whyMisplaced(header, number);
     if (misplaced) {
       await setAside.move(misplaced, path, segmentName(number));
