@@ -6,7 +6,7 @@ import { untilInterrupted } from './interrupt.ts';
 
 const SINGLE_ROLES: readonly (readonly [Role, string])[] = [
   ['gateway', 'run a gateway: what loops call instead of their provider'],
-  ['collector', 'run a collector: takes OpenTelemetry spans (OTLP/HTTP) and stores them'],
+  ['collector', 'run a collector: takes OpenTelemetry (OTLP over HTTP and gRPC) and stores it'],
   ['evals', 'run the evaluator: scores runs on schedule, watches the scores, sends alerts'],
   ['clickhouse', 'run the embedded ClickHouse alone'],
 ];
