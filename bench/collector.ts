@@ -10,6 +10,7 @@ import type { Bench, BenchOptions, Measured } from './harness/bench.ts';
 import { type Child, startChild, usage } from './harness/child.ts';
 import { median, medianRatio } from './harness/median.ts';
 import type { SenderSettings, Sending, Sent } from './ingest/sender.ts';
+import { type Transcoded, transcodeBench } from './ingest/transcode.ts';
 
 /**
  * How many spans the collector takes, beside what ClickHouse takes of blocks that cost nobody anything to make.
@@ -60,8 +61,11 @@ async function run(options: BenchOptions): Promise<Measured> {
   try {
     const stage = await setUp(stops);
     const connections = options.flags['connections']!;
+    options.progress('transcoding alone');
+    const transcoded = transcodeBench();
     options.progress('warming up');
     await send(stage, { what: 'otlp', connections, seconds: WARM_UP_S });
+    await stage.collector.ask({});
     const block = await stage.sender.ask<{ bytes: number }>({ what: 'block' });
     await empty(stage);
     await send(stage, { what: 'native', connections, seconds: WARM_UP_S / 2 });
@@ -80,10 +84,10 @@ async function run(options: BenchOptions): Promise<Measured> {
         counted: 'every measurement: rows in ClickHouse equal spans acknowledged',
         cores: 'shared by sender, collector and ClickHouse',
         half_load: 'half of the rate of the same round',
-        transcode_vs_objects:
-          'not measured: the collector decodes into objects; there is no transcoder without them to compare',
+        spans_per_s: 'from the first request until ClickHouse has the last span, the spool emptied',
+        transcode: 'CPU of one thread; the reference decodes into objects and makes the same blocks of them',
       },
-      ...summary(rounds, stage),
+      ...summary(rounds, stage, transcoded),
     };
   } finally {
     for (const stop of stops.reverse()) await stop();
@@ -156,7 +160,12 @@ async function playRound(
 /** One measurement on an empty table. Throws when ClickHouse has other rows than were acknowledged. */
 async function measured(stage: Stage, what: Sending, emptyFirst = true): Promise<Sent> {
   if (emptyFirst) await empty(stage);
+  const start = performance.now();
   const sent = await send(stage, what);
+  if (what.what === 'otlp') {
+    await stage.collector.ask({});
+    sent.seconds = (performance.now() - start) / 1000;
+  }
   const rows = await stage.store.query<{ n: number }>(`SELECT count() AS n FROM ${TABLE}`);
   const stored = rows[0]!.n;
   // A request that failed may or may not have been stored; without one there is no such doubt.
@@ -172,7 +181,11 @@ async function empty({ store }: Stage): Promise<void> {
   await store.command(`TRUNCATE TABLE ${TABLE}_trace_id_ts`);
 }
 
-function summary(rounds: readonly Round[], stage: Stage): Pick<Measured, 'figures' | 'ratios'> {
+function summary(
+  rounds: readonly Round[],
+  stage: Stage,
+  transcoded: Transcoded,
+): Pick<Measured, 'figures' | 'ratios'> {
   const middle = (key: keyof Round) => median(rounds.flatMap((round) => round[key] ?? []));
   return {
     figures: {
@@ -180,6 +193,8 @@ function summary(rounds: readonly Round[], stage: Stage): Pick<Measured, 'figure
       ceiling_spans_per_s: middle('ceilingPerS'),
       cpu_s_per_million_spans: { collector: middle('collectorCpuS'), clickhouse: middle('clickhouseCpuS') },
       ack_ms: { p50: middle('ackP50'), p99: middle('ackP99') },
+      transcode_us_per_span: transcoded.microsPerSpan,
+      transcode_by_objects_us_per_span: transcoded.objectsMicrosPerSpan,
       rss_mb: usage(stage.collector.pid).rssPeakMb,
       clickhouse_rss_mb: usage(stage.clickhouse.pid).rssPeakMb,
       failed_requests: rounds.reduce((sum, round) => sum + round.failed, 0),
@@ -189,7 +204,7 @@ function summary(rounds: readonly Round[], stage: Stage): Pick<Measured, 'figure
         rounds.map((round) => round.spansPerS),
         rounds.map((round) => round.ceilingPerS),
       ),
-      transcode_vs_objects: null,
+      transcode_vs_objects: transcoded.ratio,
     },
   };
 }
