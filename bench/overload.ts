@@ -76,7 +76,7 @@ async function run(options: BenchOptions): Promise<Measured> {
         connections: options.flags['connections']!,
         slow_sockets: `${options.flags['sockets']}, a byte a second each, half in the head and half in the body`,
         requests: `${SPANS_PER_BATCH} spans with 20 attributes and one event each`,
-        cores: canPin ? 'one for the collector, one for the rest' : 'shared',
+        cores: canPin ? 'the collector is held to one' : 'shared',
         capacity: `as fast as ${CAPACITY_CONNECTIONS} connections are acknowledged`,
         honest_sender: `${HONEST_SHARE} of capacity`,
       },
@@ -103,8 +103,11 @@ async function setUp(stops: (() => Promise<unknown>)[]): Promise<Stage> {
   const store = openStore({ url: clickhouse.url });
   await migrate(store, clock);
   await store.close();
-  const child = async <Ready>(script: string, core: number, settings: object) => {
-    const started = await startChild<Ready>(join(import.meta.dirname, script), { core, settings });
+  const child = async <Ready>(script: string, core: number | undefined, settings: object) => {
+    const started = await startChild<Ready>(join(import.meta.dirname, script), {
+      ...(core !== undefined && { core }),
+      settings,
+    });
     stops.push(() => started.stop());
     return started;
   };
@@ -118,8 +121,8 @@ async function setUp(stops: (() => Promise<unknown>)[]): Promise<Stage> {
     rowsPerBlock: 0,
     table: 'loopscope.otel_traces',
   };
-  const sender = await child('ingest/sender.ts', 1, settings);
-  const slow = await child('load/slow-sockets.ts', 1, {});
+  const sender = await child('overload-sender.ts', undefined, settings);
+  const slow = await child('load/slow-sockets.ts', undefined, {});
   return { url: collector.ready.url, collector, sender, slow };
 }
 

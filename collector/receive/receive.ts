@@ -8,6 +8,7 @@ import { LIMITS } from '../../src/span/limits.ts';
 import { type Answer, encodeAnswer } from './answer.ts';
 import { tokenCheck } from './authorize.ts';
 import { discardRest, readBody } from './body.ts';
+import { answerAndHangUp } from './hang-up.ts';
 import type { PendingBytes } from './pending.ts';
 import type { WorkQueue } from './queue.ts';
 import type { Certificate } from './tls.ts';
@@ -23,6 +24,8 @@ const TIMEOUT_CHECK_MS = 2_000;
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** Past this many a new connection is closed as it comes. */
 const CONNECTIONS_MAX = 10_000;
+/** Reading a longer body only to throw it away costs more than a new connection, under overload of all times. */
+const WORTH_READING_BYTES_MAX = 64 * 1024;
 /** Of what a sender without a token sends on. */
 const STRANGER_BYTES_MAX = 1024 * 1024;
 /** What is still under way this long after `close` began is cut off. */
@@ -134,6 +137,10 @@ export async function startReceiver(options: ReceiveOptions): Promise<Receiver> 
       if (status === 405) headers['allow'] = 'POST';
       // A sender that was not told to go on may or may not send its body: what comes next cannot be told apart.
       if (expectsContinue(request) && !request.complete) headers['connection'] = 'close';
+      if (!request.complete && lengthOf(request) > WORTH_READING_BYTES_MAX && status === 503) {
+        answerAndHangUp(request, response, { status, headers, body });
+        return;
+      }
       discardRest(request, status === 401 ? STRANGER_BYTES_MAX : bodyBytesMax);
     }
     reply(response, status, headers, body);
@@ -207,6 +214,9 @@ export async function startReceiver(options: ReceiveOptions): Promise<Receiver> 
 const TEXT = { 'content-type': 'text/plain; charset=utf-8' };
 const FIGURES = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' };
 const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' };
+
+/** What the head announces; of a body in chunks nobody knows. */
+const lengthOf = ({ headers }: IncomingMessage) => Number(headers['content-length'] ?? 0);
 
 const expectsContinue = (request: IncomingMessage) =>
   request.headers.expect?.toLowerCase() === '100-continue';

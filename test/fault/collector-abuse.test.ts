@@ -152,6 +152,24 @@ test('the newest are shed while others wait, are told when to come again, and co
   assert.equal((await post(collector.url, TYPES.protobuf, soundRequest('protobuf', 400), agent)).status, 200);
 });
 
+test('a sender whose long body nobody reads gets its answer all the same, and is served when it comes again', async (t) => {
+  const collector = await start(t, { queueMsMax: 0 });
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const bodies = Array.from({ length: 20 }, (_, i) =>
+    Buffer.concat(Array.from({ length: 600 }, (_, n) => soundRequest('protobuf', 10_000 + 600 * i + n))),
+  );
+  const statuses = await Promise.all(
+    bodies.map(async (body) => (await post(collector.url, TYPES.protobuf, body, agent)).status),
+  );
+  assert.deepEqual([...new Set(statuses)].sort(), [200, 503]);
+  for (const body of bodies)
+    await until('the body to be taken', async () => {
+      const { status } = await post(collector.url, TYPES.protobuf, body, agent);
+      return status === 200;
+    });
+});
+
 test('the queue knows from what a byte cost how long a newcomer would wait', async () => {
   let nowMs = 0;
   const clock = { nowNs: () => BigInt(Math.round(nowMs * 1e6)) };
