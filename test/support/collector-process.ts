@@ -23,6 +23,8 @@ export interface Standby {
   exited: Promise<unknown>;
   /** Resolves with the collector's address when it listens; `undefined` when the process ended before. */
   start(): Promise<string | undefined>;
+  /** What it said last, once it has ended; `undefined` when it said nothing more. */
+  lastLine(): Promise<string | undefined>;
 }
 
 const CHILD = join(import.meta.dirname, 'collector-child.ts');
@@ -43,14 +45,18 @@ export async function standBy(settings: ChildSettings): Promise<Standby> {
   const loaded = await lines.next();
   if (loaded.done)
     throw new Error(`the collector's process ended with ${(await exited)[0]} before it was asked to start`);
+  const nextLine = async () => {
+    const line = await lines.next();
+    return line.done ? undefined : line.value;
+  };
   return {
     process: child,
     exited,
-    start: async () => {
+    start: () => {
       child.stdin.write('start\n');
-      const line = await lines.next();
-      return line.done ? undefined : line.value;
+      return nextLine();
     },
+    lastLine: nextLine,
   };
 }
 

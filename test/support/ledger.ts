@@ -98,7 +98,8 @@ export class Ledger {
       async () => {
         const metrics = await (await fetch(`${this.url()}/metrics`)).text();
         if (/^loopscope_collector_spool_records 0$/m.test(metrics)) return true;
-        throw new Error(await (await fetch(`${this.url()}/readyz`)).text());
+        const readiness = await (await fetch(`${this.url()}/readyz`)).text();
+        throw new Error(`${readiness} ${metrics.match(/^\w+_spool_.*$/gm)?.join(' ')}`);
       },
       ms,
     );
