@@ -1,14 +1,17 @@
 import type { Clock } from '../../src/clock.ts';
 import type { Chunk } from '../../src/span/batch.ts';
 import type { Files, OpenFile } from './files.ts';
+import { RecentRecords } from './recent.ts';
 import {
   encodeHeader,
   encodePayload,
+  type Payload,
   RECORD_BYTES_MAX,
   RECORD_HEADER_BYTES,
   type Salt,
   saltOf,
 } from './record.ts';
+import { Scratch } from './scratch.ts';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentPath } from './segment.ts';
 
 /**
@@ -37,6 +40,7 @@ export interface LogOptions {
   clock: Clock;
   commitMs: number;
   segmentBytesMax: number;
+  recentBytesMax: number;
   /** Told after each commit: there is something to deliver. */
   onCommit: (records: number) => void;
   onError: (error: unknown) => void;
@@ -44,7 +48,8 @@ export interface LogOptions {
 
 interface Waiting {
   digest: string;
-  payload: Buffer;
+  chunks: readonly Chunk[];
+  payload: Payload;
   done: PromiseWithResolvers<void>;
 }
 
@@ -56,6 +61,9 @@ export class SpoolLog {
   private nextNumber: number;
   private nextSequence: number;
   private current: { segment: Segment; file: OpenFile } | undefined;
+  /** What was committed last, for who reads it at once. */
+  readonly recent: RecentRecords;
+  private readonly scratch = new Scratch();
   private waiting: Waiting[] = [];
   private waitingSize = 0;
   private busy = false;
@@ -65,6 +73,7 @@ export class SpoolLog {
   constructor(options: LogOptions, found: { segments: Segment[]; nextNumber: number; nextSequence: number }) {
     this.options = options;
     this.salt = saltOf(options.spoolId);
+    this.recent = new RecentRecords(options.recentBytesMax);
     this.segments = found.segments;
     this.nextNumber = found.nextNumber;
     this.nextSequence = found.nextSequence;
@@ -81,9 +90,9 @@ export class SpoolLog {
   }
 
   /** Resolves when the request is durable. Rejects with the disk's error; then it is not, and may come again. */
-  append(digest: string, payload: Buffer): Promise<void> {
+  append(digest: string, chunks: readonly Chunk[], payload: Payload): Promise<void> {
     const done = Promise.withResolvers<void>();
-    this.waiting.push({ digest, payload, done });
+    this.waiting.push({ digest, chunks, payload, done });
     this.waitingSize += payload.length + RECORD_HEADER_BYTES;
     if (!this.busy) this.committing = this.commitAll();
     return done.promise;
@@ -131,14 +140,18 @@ export class SpoolLog {
   private async commit(group: readonly Waiting[]): Promise<void> {
     const { segment, file } = await this.openSegment();
     const timeMs = Math.max(0, Math.floor(this.options.clock.now()));
-    const parts = group.flatMap(({ digest, payload }) => [
-      encodeHeader({ sequence: this.nextSequence++, timeMs, digest }, payload, this.salt),
-      payload,
-    ]);
-    const bytes = Buffer.concat(parts);
+    const records = group.map(({ digest, chunks, payload }) => {
+      const record = { sequence: this.nextSequence++, timeMs, digest };
+      return { record: { ...record, chunks }, header: encodeHeader(record, payload, this.salt), payload };
+    });
+    const bytes = this.scratch.concat(records.flatMap(({ header, payload }) => [header, ...payload.parts]));
     await file.write(bytes, segment.committed);
     await file.datasync();
-    segment.committed += bytes.length;
+    for (const { record, header, payload } of records) {
+      const from = segment.committed;
+      segment.committed += header.length + payload.length;
+      this.recent.add(segment.number, { kind: 'record', from, to: segment.committed, record });
+    }
     this.options.onCommit(group.length);
     if (segment.committed >= this.options.segmentBytesMax) await this.seal();
   }
@@ -184,7 +197,7 @@ export class SpoolLog {
 }
 
 /** The payload of a request, or `undefined` when it is larger than a record may be. */
-export function payloadOf(chunks: readonly Chunk[]): Buffer | undefined {
+export function payloadOf(chunks: readonly Chunk[]): Payload | undefined {
   const size = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
   return size > RECORD_BYTES_MAX - 65_536 ? undefined : encodePayload(chunks);
 }

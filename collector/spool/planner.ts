@@ -77,15 +77,22 @@ export class Planner {
   }
 
   private async extend(segment: Segment): Promise<void> {
+    const { recent } = this.log;
+    for (let f = recent.at(segment.number, this.range.to); f; f = recent.at(segment.number, this.range.to))
+      if (!this.add(f)) return;
     const unread = { from: this.range.to, to: segment.committed, salt: this.salt };
-    for await (const f of scan(this.files, segment.path, unread)) {
-      if (!this.bounds.take(f)) {
-        this.full = true;
-        return;
-      }
-      this.finds.push(f);
-      this.range.to = f.to;
+    for await (const f of scan(this.files, segment.path, unread)) if (!this.add(f)) return;
+  }
+
+  /** `false` where the batch is full without it. */
+  private add(find: Find): boolean {
+    if (!this.bounds.take(find)) {
+      this.full = true;
+      return false;
     }
+    this.finds.push(find);
+    this.range.to = find.to;
+    return true;
   }
 
   private cut(): Batch {

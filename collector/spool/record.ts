@@ -21,7 +21,7 @@ export interface SpoolRecord {
   timeMs: number;
   /** SHA-256 of the request's body, in hexadecimal. */
   digest: string;
-  chunks: Chunk[];
+  chunks: readonly Chunk[];
 }
 
 export const RECORD_HEADER_BYTES = 64;
@@ -41,8 +41,13 @@ export const saltOf = (spoolId: string): Salt => ({
   payload: Number.parseInt(spoolId.slice(8, 16), 16),
 });
 
-/** A record's payload: made once, when the request comes. */
-export function encodePayload(chunks: readonly Chunk[]): Buffer {
+/** A record's payload in pieces: those of the chunks are the chunks' own memory. */
+export interface Payload {
+  parts: readonly Buffer[];
+  length: number;
+}
+
+export function encodePayload(chunks: readonly Chunk[]): Payload {
   const table = Buffer.from(
     JSON.stringify(
       chunks.map((c) => ({
@@ -56,14 +61,16 @@ export function encodePayload(chunks: readonly Chunk[]): Buffer {
   );
   const tableLength = Buffer.alloc(4);
   tableLength.writeUInt32LE(table.length);
-  return Buffer.concat([tableLength, table, ...chunks.map((c) => c.bytes)]);
+  const parts = [tableLength, table, ...chunks.map((c) => c.bytes)];
+  return { parts, length: parts.reduce((sum, part) => sum + part.length, 0) };
 }
 
-export function encodeHeader(record: Omit<SpoolRecord, 'chunks'>, payload: Buffer, salt: Salt): Buffer {
+export function encodeHeader(record: Omit<SpoolRecord, 'chunks'>, payload: Payload, salt: Salt): Buffer {
   const header = Buffer.alloc(RECORD_HEADER_BYTES);
   MAGIC.copy(header);
   header.writeUInt32LE(payload.length, 8);
-  header.writeUInt32LE(crc32(payload, salt.payload), 12);
+  const crc = payload.parts.reduce((sum, part) => crc32(part, sum), salt.payload);
+  header.writeUInt32LE(crc, 12);
   header.writeBigUInt64LE(BigInt(record.sequence), 16);
   header.writeBigUInt64LE(BigInt(record.timeMs), 24);
   header.write(record.digest, 32, 32, 'hex');

@@ -45,6 +45,8 @@ export interface SpoolOptions {
   bytesMax: number;
   ageMsMax: number;
   segmentBytesMax?: number;
+  /** So much of what was written last stays in memory until it is delivered; the rest is read back. */
+  recentBytesMax?: number;
   /** Inserts rows, once for one token. Never throws. */
   deliver: (insert: Insert) => Promise<Delivery>;
   /** Where the disk is; a test puts faults between. */
@@ -86,6 +88,7 @@ export interface Spool {
 
 const hours = (ms: number) => (ms / 3_600_000).toFixed(1);
 
+const RECENT_BYTES_MAX = 32_000_000;
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Opens the spool in a folder, takes up where the last process ended, and delivers. Throws `data_dir_in_use`. */
@@ -127,6 +130,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
         clock,
         commitMs: options.commitMs,
         segmentBytesMax,
+        recentBytesMax: options.recentBytesMax ?? RECENT_BYTES_MAX,
         onCommit: (records) => {
           commits++;
           deliverer.committed(records);
@@ -172,7 +176,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
           message: `The spool takes no more: its oldest request has waited ${hours(oldestUnsentMs())} h for ClickHouse, and ${hours(ageMsMax)} h is what it may (age_max_h).`,
         };
       try {
-        await spoolLog.append(digest, payload);
+        await spoolLog.append(digest, chunks, payload);
       } catch (error) {
         return {
           kind: 'disk_failed',

@@ -63,9 +63,10 @@ export class KeyValueReader extends WireReader {
     return true;
   }
 
-  /** Any KeyValue. Its value is left to be read at `valueFrom`. */
-  keyValue(): void {
+  /** Any KeyValue but one with several values, which gives `false`. Its value is left to be read at `valueFrom`. */
+  keyValue(): boolean {
     const outer = this.enter();
+    let values = 0;
     this.keySize = 0;
     this.valueTag = NO_VALUE;
     for (let tag = this.tag(); tag !== 0; tag = this.tag()) {
@@ -76,9 +77,11 @@ export class KeyValueReader extends WireReader {
       } else if (tag === VALUE) {
         this.valueFrom = this.position;
         this.valueTag = UNREAD_VALUE;
+        values++;
         this.span();
       } else this.skip(tag);
     }
     this.leave(outer);
+    return values <= 1;
   }
 }

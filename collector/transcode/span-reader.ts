@@ -240,7 +240,7 @@ export class SpanReader {
 
   /** Reads a KeyValue into a map that has `size` others; `false` where its span must be looked at as a whole. */
   private attribute(r: KeyValueReader, column: AttributesColumn, size: number): boolean {
-    if (!r.usualKeyValue()) r.keyValue();
+    if (!r.usualKeyValue() && !r.keyValue()) return false;
     const { keyAt, keySize, valueFrom } = r;
     const { names } = this.block;
     const name = names.find(r.bytes, keyAt, keySize, column.expectedAt(size));

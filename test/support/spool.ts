@@ -90,6 +90,7 @@ export const openTestSpool = (
     durability: 'power_loss',
     bytesMax: 1_000_000_000,
     ageMsMax: 86_400_000,
+    recentBytesMax: 500, // some records are delivered from memory, others are read back
     deliver: store.deliver,
     ...options,
   });

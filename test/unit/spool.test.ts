@@ -5,6 +5,7 @@ import {
   encodeHeader,
   encodePayload,
   findRecords,
+  type Payload,
   RECORD_HEADER_BYTES,
   saltOf,
 } from '../../collector/spool/record.ts';
@@ -15,10 +16,10 @@ import { digestOf, requestOf } from '../support/spool.ts';
 
 const SALT = saltOf('0123456789abcdef');
 
-const encode = (sequence: number, payload: Buffer, salt = SALT) =>
+const encode = (sequence: number, payload: Payload, salt = SALT) =>
   Buffer.concat([
     encodeHeader({ sequence, timeMs: 1_700_000_000_000, digest: digestOf(`${sequence}`) }, payload, salt),
-    payload,
+    ...payload.parts,
   ]);
 
 /** A log of `n` records of different sizes, and where each is. */
