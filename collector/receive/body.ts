@@ -16,7 +16,7 @@ export async function readBody(request: IncomingMessage, bytesMax: number, lease
 
 /**
  * What `source` gives, unpacked. It holds no byte past `bytesMax`, counted before and after unpacking, and none that
- * the lease did not grant. Throws `unsupported_media_type`, `body_too_large`, `overloaded` or `bad_input`, or the
+ * the lease did not grant; what it gives is the lease's memory. Throws `unsupported_media_type`, `body_too_large`, `overloaded` or `bad_input`, or the
  * source's own error.
  */
 export async function unpacked(
@@ -26,7 +26,6 @@ export async function unpacked(
   lease: Lease,
 ): Promise<Buffer> {
   const unpacker = unpackerOf(encoding);
-  const chunks: Buffer[] = [];
   let received = 0;
   let size = 0;
   async function* packed(): AsyncGenerator<Buffer> {
@@ -41,9 +40,8 @@ export async function unpacked(
       size += chunk.length;
       if (size > bytesMax) throw tooLarge(bytesMax);
       if (unpacker && isBomb(received, size)) throw bomb();
-      if (!lease.grow(chunk.length))
+      if (!lease.append(chunk))
         throw new LoopscopeError('overloaded', 'The collector holds as much as it may. Try again later.');
-      chunks.push(chunk);
     }
   };
   if (!unpacker) await collect(packed());
@@ -61,7 +59,7 @@ export async function unpacked(
         `The body goes on for ${received - unpacker.bytesWritten} bytes after the end of its ${encoding} data.`,
       );
   }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+  return lease.body();
 }
 
 /**
