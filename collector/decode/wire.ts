@@ -9,7 +9,7 @@ import { malformed, tooManyObjects } from './refusals.ts';
  */
 export class WireReader {
   readonly bytes: Buffer;
-  private readonly view: DataView;
+  readonly view: DataView;
   private pos: number;
   private end: number;
   private objectsLeft: number = LIMITS.otlpObjectsMax;
@@ -33,6 +33,13 @@ export class WireReader {
     const tag = this.uint32();
     if (tag >>> 3 === 0) throw malformed(`protobuf: field number 0 at byte ${this.pos}`);
     return tag;
+  }
+
+  /** Reads the next tag if it is this one, of a byte. */
+  isNext(tag: number): boolean {
+    if (this.pos >= this.end || this.bytes[this.pos] !== tag) return false;
+    this.pos++;
+    return true;
   }
 
   /**

@@ -3,6 +3,8 @@ import { isUtf8 } from 'node:buffer';
 /** Up to here a loop over bytes is faster than a call that copies them. */
 const LOOP_BYTES_MAX = 48;
 const FIRST_BYTES = 1 << 16;
+/** Set in any byte that is not ASCII; a single one is extended by its sign. */
+const NOT_ASCII = 0x8080_8080 | 0;
 const TWO_32 = 0x1_0000_0000;
 const SAFE_HIGH_MAX = 0x1f_ffff;
 const INT32_MAX = 0x7fff_ffff;
@@ -13,11 +15,17 @@ const HEX = Uint16Array.from({ length: 256 }, (_, byte) => {
   return digits.charCodeAt(0) | (digits.charCodeAt(1) << 8);
 });
 
+/** Bytes, and the same to be read several at a time. */
+export interface Source {
+  bytes: Buffer;
+  view: DataView;
+}
+
 /** Bytes that grow at their end, and what ClickHouse's Native format writes into them. `length` may be set back. */
 export class Bytes {
   buffer: Buffer<ArrayBuffer>;
   length = 0;
-  private view: DataView;
+  view: DataView;
 
   constructor(bytes = FIRST_BYTES) {
     this.buffer = Buffer.allocUnsafeSlow(bytes);
@@ -39,6 +47,11 @@ export class Bytes {
     if (this.buffer.length <= keepMax) return;
     this.buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
     this.view = new DataView(this.buffer.buffer);
+  }
+
+  /** Itself, to copy from. */
+  get source(): Source {
+    return { bytes: this.buffer, view: this.view };
   }
 
   append(other: Bytes): void {
@@ -73,26 +86,33 @@ export class Bytes {
   }
 
   /** A String of the `size` bytes at `from`; `false`, with nothing written, where they are not UTF-8. */
-  string(source: Buffer, from: number, size: number): boolean {
+  string({ bytes, view }: Source, from: number, size: number): boolean {
     this.reserve(size + 5);
     if (size > LOOP_BYTES_MAX) {
-      if (!isUtf8(source.subarray(from, from + size))) return false;
+      if (!isUtf8(bytes.subarray(from, from + size))) return false;
       this.varint(size);
-      source.copy(this.buffer, this.length, from, from + size);
+      bytes.copy(this.buffer, this.length, from, from + size);
       this.length += size;
       return true;
     }
-    const { buffer } = this;
-    let to = this.length;
+    const to = this.view;
+    const end = from + size;
+    let at = this.length;
     let seen = 0;
-    buffer[to++] = size;
-    for (let at = from, end = from + size; at < end; at++) {
-      const byte = source[at]!;
-      seen |= byte;
-      buffer[to++] = byte;
+    to.setUint8(at++, size);
+    let b = from;
+    for (; b + 4 <= end; b += 4, at += 4) {
+      const four = view.getInt32(b);
+      seen |= four;
+      to.setInt32(at, four);
     }
-    if (seen >= 0x80 && !isUtf8(source.subarray(from, from + size))) return false;
-    this.length = to;
+    for (; b < end; b++, at++) {
+      const one = view.getInt8(b);
+      seen |= one;
+      to.setInt8(at, one);
+    }
+    if ((seen & NOT_ASCII) !== 0 && !isUtf8(bytes.subarray(from, end))) return false;
+    this.length = at;
     return true;
   }
 
@@ -126,12 +146,11 @@ export class Bytes {
   /** A String of the hexadecimal digits of `size` bytes, at most 63. */
   hex(source: Buffer, from: number, size: number): void {
     this.reserve(2 * size + 1);
-    this.buffer[this.length++] = 2 * size;
-    for (let i = from; i < from + size; i++) {
-      const digits = HEX[source[i]!]!;
-      this.buffer[this.length++] = digits & 0xff;
-      this.buffer[this.length++] = digits >>> 8;
-    }
+    const { view } = this;
+    let to = this.length;
+    view.setUint8(to++, 2 * size);
+    for (let i = from; i < from + size; i++, to += 2) view.setUint16(to, HEX[source[i]!]!, true);
+    this.length = to;
   }
 
   /** A String of an int64 in decimal. */

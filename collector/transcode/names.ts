@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { randomInt } from 'node:crypto';
-import { Bytes } from './bytes.ts';
+import { Bytes, type Source } from './bytes.ts';
 
 const FIRST_SLOTS = 1 << 12;
 /** Past these it starts anew with the next block: names come from strangers. */
@@ -18,6 +18,7 @@ export class Names {
   /** Bytes of all names, one after the other. */
   private readonly bytes = new Bytes();
   private starts = new Int32Array(FIRST_SLOTS / 2 + 1);
+  private readonly byText = new Map<string, number>();
   private slots = new Int32Array(FIRST_SLOTS).fill(-1);
   private readonly flagsOf: (name: string) => number;
   private readonly firstNames: readonly string[];
@@ -38,35 +39,45 @@ export class Names {
   }
 
   /** The number of the `size` bytes at `from`; -1 where they are not UTF-8. */
-  find(source: Buffer, from: number, size: number, expected: number): number {
-    if (expected < this.count && this.is(expected, source, from, size)) return expected;
+  find({ bytes: source, view }: Source, from: number, size: number, expected: number): number {
+    if (expected < this.count && this.is(expected, view, from, size)) return expected;
     const mask = this.slots.length - 1;
     let slot = hashOf(source, from, size) & mask;
     for (; this.slots[slot]! >= 0; slot = (slot + 1) & mask) {
       const id = this.slots[slot]!;
-      if (this.is(id, source, from, size)) return id;
+      if (this.is(id, view, from, size)) return id;
     }
     return this.add(source, from, size, slot);
   }
 
   ofText(text: string): number {
+    const known = this.byText.get(text);
+    if (known !== undefined) return known;
     const bytes = Buffer.from(text);
-    return this.find(bytes, 0, bytes.length, 0);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const id = this.find({ bytes, view }, 0, bytes.length, 0);
+    this.byText.set(text, id);
+    return id;
   }
 
   /** Appends the names of `ids`, each as a String. */
   write(to: Bytes, ids: Uint32Array, count: number): void {
     for (let i = 0; i < count; i++) {
       const start = this.starts[ids[i]!]!;
-      to.string(this.bytes.buffer, start, this.starts[ids[i]! + 1]! - start);
+      to.string(this.bytes.source, start, this.starts[ids[i]! + 1]! - start);
     }
   }
 
-  private is(id: number, source: Buffer, from: number, size: number): boolean {
+  private is(id: number, other: DataView, from: number, size: number): boolean {
     const start = this.starts[id]!;
-    if (this.starts[id + 1]! - start !== size) return false;
-    const { buffer } = this.bytes;
-    for (let i = 0; i < size; i++) if (buffer[start + i] !== source[from + i]) return false;
+    const end = this.starts[id + 1]!;
+    if (end - start !== size) return false;
+    const { view } = this.bytes;
+    let a = start;
+    let b = from;
+    // Four bytes at a time: most of what a transcoder does is to see that a name is the one it expected.
+    for (; a + 4 <= end; a += 4, b += 4) if (view.getInt32(a) !== other.getInt32(b)) return false;
+    for (; a < end; a++, b++) if (view.getInt8(a) !== other.getInt8(b)) return false;
     return true;
   }
 
@@ -106,6 +117,7 @@ export class Names {
     this.flags = new Uint8Array(FIRST_SLOTS / 2);
     this.slots = new Int32Array(FIRST_SLOTS).fill(-1);
     this.count = 0;
+    this.byText.clear();
     for (const name of this.firstNames) this.ofText(name);
   }
 }

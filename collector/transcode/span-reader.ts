@@ -113,7 +113,9 @@ export class SpanReader {
           this.endHigh = r.high;
           break;
         case (9 << 3) | LEN:
-          if (!this.attribute(r, block.attributes, attributes++)) isPlain = false;
+          // They come one after the other.
+          do if (!this.attribute(r, block.attributes, attributes++)) isPlain = false;
+          while (r.isNext(tag));
           break;
         case (11 << 3) | LEN:
           events++;
@@ -140,7 +142,7 @@ export class SpanReader {
       (this.roles & ROLE.content) === 0 &&
       // What says what it stands for is ours; another GenAI span needs its names understood.
       ((this.roles & ROLE.marker) === 0 || (this.roles & ROLE.record) !== 0) &&
-      this.readTexts(r.bytes)
+      this.readTexts(r)
     );
   }
 
@@ -158,14 +160,14 @@ export class SpanReader {
   }
 
   /** The texts that may not be UTF-8; `false` where one is not. */
-  private readTexts(bytes: Buffer): boolean {
+  private readTexts(r: KeyValueReader): boolean {
     const { block } = this;
-    const name = block.names.find(bytes, this.nameAt, this.nameSize, this.lastName);
+    const name = block.names.find(r, this.nameAt, this.nameSize, this.lastName);
     if (name < 0) return false;
     this.lastName = name;
     return (
-      block.traceState.string(bytes, this.stateAt, this.stateSize) &&
-      block.statusMessage.string(bytes, this.messageAt, this.messageSize)
+      block.traceState.string(r, this.stateAt, this.stateSize) &&
+      block.statusMessage.string(r, this.messageAt, this.messageSize)
     );
   }
 
@@ -192,7 +194,7 @@ export class SpanReader {
       } else r.skip(tag);
     }
     r.leave(outer);
-    const name = block.names.find(r.bytes, nameAt, nameSize, this.lastEventName);
+    const name = block.names.find(r, nameAt, nameSize, this.lastEventName);
     if (name < 0 || !isPlain) return false;
     this.lastEventName = name;
     block.eventName.push(name);
@@ -231,7 +233,7 @@ export class SpanReader {
     }
     r.leave(outer);
     if (!isPlain || traceIdSize > TRACE_ID_BYTES || spanIdSize > SPAN_ID_BYTES) return false;
-    if (!block.linkTraceState.string(r.bytes, stateAt, stateSize)) return false;
+    if (!block.linkTraceState.string(r, stateAt, stateSize)) return false;
     block.linkTraceId.hex(r.bytes, traceIdAt, traceIdSize);
     block.linkSpanId.hex(r.bytes, spanIdAt, spanIdSize);
     block.linkAttributes.end();
@@ -243,13 +245,13 @@ export class SpanReader {
     if (!r.usualKeyValue() && !r.keyValue()) return false;
     const { keyAt, keySize, valueFrom } = r;
     const { names } = this.block;
-    const name = names.find(r.bytes, keyAt, keySize, column.expectedAt(size));
+    const name = names.find(r, keyAt, keySize, column.expectedAt(size));
     if (name < 0 || !column.key(name, size)) return false;
     const { values } = column;
     const written = values.length;
     switch (r.valueTag) {
       case TEXT:
-        if (!values.string(r.bytes, r.at, r.size)) return false;
+        if (!values.string(r, r.at, r.size)) return false;
         break;
       case WHOLE_NUMBER:
         values.int64(r.low, r.high);

@@ -25,7 +25,7 @@ export function writeValue(r: WireReader, to: Bytes): boolean {
     switch (tag) {
       case (1 << 3) | LEN:
         r.span();
-        isText = to.string(r.bytes, r.at, r.size);
+        isText = to.string(r, r.at, r.size);
         break;
       case (2 << 3) | VARINT:
         r.varintHalves();
