@@ -2,18 +2,28 @@ import { Bytes } from './bytes.ts';
 import { LowCardinality, Offsets } from './columns.ts';
 import type { Names } from './names.ts';
 
-/** A power of two. */
-const EXPECTED_MAX = 64;
+/** A shape has at most so many names; what follows is no longer compared with it. */
+const SHAPE_MAX = 64;
+const NO_RUN = -1;
 const INT32_MAX = 0x7fff_ffff;
 
-/** Map(LowCardinality(String), String): the attributes of spans, of events or of links, one map after the other. */
+/**
+ * Map(LowCardinality(String), String): the attributes of spans, of events or of links, one map after the other.
+ *
+ * Telemetry repeats itself: most maps have the names of the one before, in the same order (its shape). While a map
+ * follows the shape its keys are only compared, and written all at once at its end.
+ */
 export class AttributesColumn {
   readonly keys: LowCardinality;
   readonly values = new Bytes();
   /** Where the maps end. */
   readonly maps = new Offsets();
-  /** By place in a map, the key that was there last: the next map has most likely the same there. */
-  private readonly expected = new Int32Array(EXPECTED_MAX);
+  private readonly shape = new Int32Array(SHAPE_MAX);
+  private shapeSize = 0;
+  /** Where keys of that shape are among `keys`. */
+  private shapeAt = NO_RUN;
+  /** The map that was begun has, so far, the names of the shape, and none of its keys is written. */
+  private isFollowing = false;
   /** By name, the map it was last a key in: a key comes once in a map. */
   private seenIn = new Int32Array(1024);
   private mapNumber = 1;
@@ -24,27 +34,24 @@ export class AttributesColumn {
 
   /** The key that will most likely be next in the map that has `size` by now. */
   expectedAt(size: number): number {
-    return this.expected[size & (EXPECTED_MAX - 1)]!;
+    return size < this.shapeSize ? this.shape[size]! : 0;
   }
 
-  /** Adds a key, for a value to follow; `false` where this map has it already. */
+  /** Adds a key, for a value to follow; `false` where this map, of `size` keys, has it already. */
   key(name: number, size: number): boolean {
-    if (name >= this.seenIn.length) {
-      const larger = new Int32Array(2 * name);
-      larger.set(this.seenIn);
-      this.seenIn = larger;
+    if (this.isFollowing) {
+      if (size < this.shapeSize && this.shape[size] === name) return true;
+      this.leaveShape(size);
     }
-    if (this.seenIn[name] === this.mapNumber) return false;
-    this.seenIn[name] = this.mapNumber;
-    this.expected[size & (EXPECTED_MAX - 1)] = name;
-    this.keys.push(name);
-    return true;
+    return this.add(name);
   }
 
-  /** Ends a map. */
-  end(): void {
-    this.nextMap();
+  /** Ends a map of `size` keys. */
+  end(size: number): void {
+    if (this.isFollowing) this.keys.repeat(this.shapeAt, this.shapeAt + size);
+    else if (size > 0) this.shapeAt = this.rememberShape(size);
     this.maps.push(this.keys.length);
+    this.nextMap();
   }
 
   /** Adds map number `map` again, whose values are the bytes from `valuesFrom` to `valuesTo`. */
@@ -54,25 +61,53 @@ export class AttributesColumn {
     this.maps.push(this.keys.length);
   }
 
-  private nextMap(): void {
-    if (++this.mapNumber <= INT32_MAX) return;
-    this.seenIn.fill(0);
-    this.mapNumber = 1;
-  }
-
   /** Takes back all maps after the first `maps`, and a map that was begun. */
   cut(maps: number, keys: number, valueBytes: number): void {
-    this.nextMap();
     this.maps.length = maps;
     this.keys.length = keys;
     this.values.length = valueBytes;
+    if (this.shapeAt + this.shapeSize > keys) this.shapeAt = NO_RUN;
+    this.nextMap();
   }
 
   reset(keepMax: number): void {
-    this.nextMap();
     this.keys.reset();
     this.maps.reset();
     this.values.reset(keepMax);
+    this.shapeAt = NO_RUN;
+    this.nextMap();
+  }
+
+  private add(name: number): boolean {
+    if (name >= this.seenIn.length) {
+      const larger = new Int32Array(2 * name);
+      larger.set(this.seenIn);
+      this.seenIn = larger;
+    }
+    if (this.seenIn[name] === this.mapNumber) return false;
+    this.seenIn[name] = this.mapNumber;
+    this.keys.push(name);
+    return true;
+  }
+
+  private leaveShape(size: number): void {
+    this.isFollowing = false;
+    for (let i = 0; i < size; i++) this.add(this.shape[i]!);
+  }
+
+  /** Of the map whose `size` keys are the last ones; gives where they are. */
+  private rememberShape(size: number): number {
+    const at = this.keys.length - size;
+    this.shapeSize = Math.min(size, SHAPE_MAX);
+    for (let i = 0; i < this.shapeSize; i++) this.shape[i] = this.keys.nameAt(at + i);
+    return at;
+  }
+
+  private nextMap(): void {
+    this.isFollowing = this.shapeAt !== NO_RUN;
+    if (++this.mapNumber <= INT32_MAX) return;
+    this.seenIn.fill(0);
+    this.mapNumber = 1;
   }
 
   /** About how many bytes it will take. */

@@ -83,6 +83,11 @@ export class LowCardinality {
     this.length = length;
   }
 
+  /** The number that was pushed as value `i`. */
+  nameAt(i: number): number {
+    return this.dictionary[this.values[i]!]!;
+  }
+
   private place(name: number): void {
     if (name >= this.placeOf.length) this.placeOf = grown(this.placeOf, name);
     if (name >= this.placedIn.length) this.placedIn = grown(this.placedIn, name);

@@ -142,7 +142,7 @@ export class SpanBlock {
       column.key(this.names.ofText(key), size++);
       column.values.text(attributes[key]!);
     }
-    column.end();
+    column.end(size);
   }
 
   /** Ends the row whose every column was written. */

@@ -50,6 +50,8 @@ export class SpanReader {
   startHigh = 0;
   private endLow = 0;
   private endHigh = 0;
+  /** How many attributes it has. */
+  private attributes = 0;
   /** `ROLE`s of its attributes' names, together. */
   private roles = 0;
 
@@ -69,7 +71,7 @@ export class SpanReader {
     this.kind = this.status = this.roles = 0;
     this.startLow = this.startHigh = this.endLow = this.endHigh = 0;
     let isPlain = true;
-    let attributes = 0;
+    this.attributes = 0;
     let events = 0;
     let links = 0;
     for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
@@ -114,7 +116,7 @@ export class SpanReader {
           break;
         case (9 << 3) | LEN:
           // They come one after the other.
-          do if (!this.attribute(r, block.attributes, attributes++)) isPlain = false;
+          do if (!this.attribute(r, block.attributes, this.attributes++)) isPlain = false;
           while (r.isNext(tag));
           break;
         case (11 << 3) | LEN:
@@ -135,7 +137,7 @@ export class SpanReader {
     r.leave(outer);
     return (
       isPlain &&
-      attributes <= LIMITS.attributesPerSpanMax &&
+      this.attributes <= LIMITS.attributesPerSpanMax &&
       events <= LIMITS.eventsPerSpanMax &&
       links <= LIMITS.linksPerSpanMax &&
       this.nameSize <= LIMITS.spanNameBytesMax &&
@@ -199,7 +201,7 @@ export class SpanReader {
     this.lastEventName = name;
     block.eventName.push(name);
     block.eventTimestamp.uint64(timeLow, timeHigh);
-    block.eventAttributes.end();
+    block.eventAttributes.end(attributes);
     return attributes <= LIMITS.attributesPerSpanMax && isTime(timeHigh);
   }
 
@@ -236,7 +238,7 @@ export class SpanReader {
     if (!block.linkTraceState.string(r, stateAt, stateSize)) return false;
     block.linkTraceId.hex(r.bytes, traceIdAt, traceIdSize);
     block.linkSpanId.hex(r.bytes, spanIdAt, spanIdSize);
-    block.linkAttributes.end();
+    block.linkAttributes.end(attributes);
     return attributes <= LIMITS.attributesPerSpanMax;
   }
 
@@ -285,7 +287,7 @@ export class SpanReader {
   /** The columns of the span that was read last, and is whole. */
   write(bytes: Buffer, resource: Attributes, scope: Scope): void {
     const { block } = this;
-    block.attributes.end();
+    block.attributes.end(this.attributes);
     block.times(this.startLow, this.startHigh, this.endLow, this.endHigh);
     block.traceId.hex(bytes, this.traceIdAt, TRACE_ID_BYTES);
     block.spanId.hex(bytes, this.spanIdAt, SPAN_ID_BYTES);
