@@ -23,6 +23,8 @@ export class HttpConnection {
   #left = 0;
   #firstBodyAt = 0;
   #tail: Buffer = Buffer.alloc(0);
+  /** The last answer said that it is the last. */
+  #isLast = false;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -39,6 +41,11 @@ export class HttpConnection {
       socket.once('error', reject);
       socket.once('connect', () => resolve(new HttpConnection(socket)));
     });
+  }
+
+  /** Whether it can carry another request. */
+  get isOpen(): boolean {
+    return !this.#isLast && !this.#socket.destroyed;
   }
 
   /** One request at a time. */
@@ -71,6 +78,7 @@ export class HttpConnection {
     this.#head = Buffer.alloc(0);
     this.#status = Number(head.slice(9, 12));
     const length = /\r\ncontent-length: *(\d+)/i.exec(head);
+    this.#isLast = /\r\nconnection: *close/i.test(head);
     this.#left = length ? Number(length[1]) : -1;
     this.#inBody = true;
     this.#firstBodyAt = 0;

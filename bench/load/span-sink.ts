@@ -2,7 +2,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serve } from '../harness/child-side.ts';
 
-/** A collector that takes every export and keeps nothing but the count of its requests. */
+/**
+ * In the place of a collector, or of ClickHouse below one: it takes every request and keeps nothing but their count.
+ */
 let requests = 0;
 const server = createServer((request, response) => {
   request.resume();
