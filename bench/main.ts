@@ -6,12 +6,13 @@ import type { Bench } from './harness/bench.ts';
 import { machine } from './harness/machine.ts';
 import { jsonLine, tableText } from './harness/report.ts';
 import { bench as overload } from './overload.ts';
+import { bench as soak } from './soak.ts';
 
 /**
  * `npm run bench NAME [-- --json --rounds N --seconds S …]`. Results go to stdout, everything else to stderr.
  * Exit codes: 0 measured, 1 the benchmark failed, 2 wrong usage.
  */
-const BENCHES: readonly Bench[] = [detect, gateway, collector, overload];
+const BENCHES: readonly Bench[] = [detect, gateway, collector, overload, soak];
 const ROUNDS = 5;
 
 process.exitCode = await main(process.argv.slice(2));

@@ -96,6 +96,7 @@ function nextMessage<T>(child: ChildProcess, script: string, msMax: number): Pro
 export interface Usage {
   /** User and system time of all its threads. */
   cpuS: number | null;
+  rssMb: number | null;
   rssPeakMb: number | null;
 }
 
@@ -108,12 +109,17 @@ export function usage(pid: number): Usage {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ');
-    const peak = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const mb = (name: string) => {
+      const kb = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status);
+      return kb ? Number(kb[1]) / 1024 : null;
+    };
     return {
       cpuS: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S,
-      rssPeakMb: peak ? Number(peak[1]) / 1024 : null,
+      rssMb: mb('VmRSS'),
+      rssPeakMb: mb('VmHWM'),
     };
   } catch {
-    return { cpuS: null, rssPeakMb: null };
+    return { cpuS: null, rssMb: null, rssPeakMb: null };
   }
 }

@@ -9,12 +9,19 @@ import { openStore } from '../../src/store/client.ts';
 import { serve, settings } from '../harness/child-side.ts';
 
 /** The collector as `loopscope collector` runs it, over a ClickHouse that is there. */
-const { clickhouseUrl } = settings<{ clickhouseUrl: string }>();
+const { clickhouseUrl, spoolBytesMax } = settings<{ clickhouseUrl: string; spoolBytesMax?: number }>();
 const store = openStore({ url: clickhouseUrl });
 const folder = await mkdtemp(join(tmpdir(), 'loopscope-bench-spool-'));
 const { spool } = loadConfig(undefined, {}).collector;
 const collector = await startCollector({
-  config: { collector: { host: '127.0.0.1', port: 0, grpc_port: 0, spool } },
+  config: {
+    collector: {
+      host: '127.0.0.1',
+      port: 0,
+      grpc_port: 0,
+      spool: { ...spool, bytes_max: spoolBytesMax ?? spool.bytes_max },
+    },
+  },
   folder,
   store,
   clock: systemClock(),
@@ -27,10 +34,11 @@ async function close(): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Asked anything, it answers when all it acknowledged is in ClickHouse. */
-async function drained(): Promise<object> {
+/** Answers what its memory is made of, or, asked anything else, that all it acknowledged is in ClickHouse. */
+async function answer({ what }: { what?: 'memory' }): Promise<object> {
+  if (what === 'memory') return process.memoryUsage();
   await collector.flush();
   return {};
 }
 
-serve({ url: collector.url }, drained, close);
+serve({ url: collector.url }, answer, close);

@@ -13,6 +13,11 @@ export interface OtlpTemplate {
   spans: number;
   /** The next request's body; valid until the one after it is asked for, of the same template. */
   next(): Buffer;
+  /**
+   * The request whose spans have the numbers from `first` on as ids, the same bytes for the same number: who knows how
+   * many were sent need not remember which. As valid as `next`'s.
+   */
+  numbered(first: number): Buffer;
 }
 
 const ATTRIBUTES = 20;
@@ -45,6 +50,15 @@ export function otlpTemplate(spans: number, seed: number): OtlpTemplate {
         fresh.copy(body, at, 0, TRACE_ID_BYTES);
         const from = TRACE_ID_BYTES + i * SPAN_ID_BYTES;
         fresh.copy(body, at + TRACE_ID_BYTES + 2, from, from + SPAN_ID_BYTES);
+      }
+      return body;
+    },
+    numbered: (first) => {
+      for (let i = 0; i < spans; i++) {
+        const at = traceIdsAt[i]!;
+        const trace = first + i - (i % SPANS_PER_TRACE);
+        body.writeBigUInt64BE(BigInt(trace), at + TRACE_ID_BYTES - 8);
+        body.writeBigUInt64BE(BigInt(first + i), at + TRACE_ID_BYTES + 2);
       }
       return body;
     },
