@@ -10,8 +10,8 @@ import { REJECTIONS as SPAN_REJECTIONS } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
 import type { FindLoop } from './admit/normalize.ts';
 import { CollectorMetrics } from './figures.ts';
+import { Imports } from './imports.ts';
 import { deliverTo } from './insert/deliver.ts';
-import { unknownSpans } from './insert/known.ts';
 import { REJECTIONS as LOG_REJECTIONS } from './logs/admit.ts';
 import { Logs } from './logs/logs.ts';
 import { REJECTIONS as POINT_REJECTIONS } from './metrics/admit.ts';
@@ -62,8 +62,6 @@ export interface Collector {
 }
 
 const RETRY_AFTER_S = 1;
-/** An import waits this long for what was taken before it, and again for itself. */
-const IMPORT_WAIT_MS = 8_000;
 /** At the end the spool is given this long to empty itself. */
 const DRAIN_MS = 5_000;
 
@@ -114,16 +112,22 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     }),
   });
 
-  /** Imports under way; the next one waits for them: a look at what is stored holds only while nobody stores the same. */
-  let imports: Promise<unknown> = Promise.resolve();
+  const imports = new Imports({
+    spool,
+    store,
+    clock,
+    traces,
+    keep: (digest, prepared, storedBefore) => {
+      count('traces', prepared);
+      metrics.acknowledged('traces', 0, storedBefore);
+      return keep('traces', digest, prepared);
+    },
+    onRefused: (spans) => metrics.refused('traces', 'store_unavailable', spans),
+  });
 
   async function accept(request: ExportRequest): Promise<Answer> {
     try {
-      if (request.repeatable && request.signal === 'traces') {
-        const importing = imports.then(() => importSpans(request));
-        imports = importing.catch(() => {});
-        return await importing;
-      }
+      if (request.repeatable && request.signal === 'traces') return await imports.take(request);
       const { signal } = request;
       const prepared = prepare[signal](request);
       count(signal, prepared);
@@ -158,31 +162,6 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     }
     for (const [reason, n] of Object.entries(rejected)) metrics.rejected(signal, reason, n!);
     return stored(rejected);
-  }
-
-  /**
-   * Spans that their sender may have sent before, in other requests, and wants to look at: those that are stored are
-   * left out, and the answer comes when the others are.
-   */
-  async function importSpans({ body, encoding }: ExportRequest): Promise<Answer> {
-    const admitted = traces.admit(body, encoding);
-    const waits = 'What was sent before is not in ClickHouse yet';
-    let answer: Answer;
-    try {
-      await spool.flush(AbortSignal.timeout(IMPORT_WAIT_MS));
-      const spans = await unknownSpans(store, admitted.spans);
-      const prepared = traces.prepareAdmitted(admitted, spans);
-      count('traces', prepared);
-      metrics.acknowledged('traces', 0, admitted.spans.length - spans.length);
-      answer = await keep('traces', clock.randomHex(32), prepared);
-      await spool.flush(AbortSignal.timeout(IMPORT_WAIT_MS));
-    } catch (error) {
-      if (error instanceof LoopscopeError && error.code !== 'store_unavailable') throw error;
-      metrics.refused('traces', 'store_unavailable', admitted.spans.length);
-      const message = `${waits}: ${spool.trouble() ?? 'it is slow'}.`;
-      return { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
-    }
-    return answer;
   }
 
   async function readiness(): Promise<Readiness> {
