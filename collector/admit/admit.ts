@@ -2,9 +2,9 @@ import { A } from '../../src/span/attributes.ts';
 import type { Message } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import type { Attributes, Span } from '../../src/span/span.ts';
-import { type Capture, moveContent } from './content.ts';
+import { type Capture, ContentMover } from './content.ts';
 import { boundAttributes, cutText } from './cut.ts';
-import { type FindLoop, normalize } from './normalize.ts';
+import { type FindLoop, isGenAi, loopOf, normalize } from './normalize.ts';
 import { addTexts } from './texts.ts';
 
 /** Why a span was not taken. */
@@ -25,17 +25,21 @@ export type Cut = 'attributes' | 'events' | 'links' | 'value' | 'name';
  * goes out into messages, and their hashes in its place. Spans of other conventions get our names as well.
  */
 export class Admission {
-  readonly messages: Message[] = [];
   readonly rejected: Partial<Record<Rejection, number>> = {};
   readonly cut: Partial<Record<Cut, number>> = {};
   private readonly capture: (loop: string) => Capture;
   private readonly findLoop: FindLoop | undefined;
-  private readonly room = { messages: LIMITS.messagesPerRequestMax };
+  private readonly content = new ContentMover();
 
   /** `findLoop` says what the registry knows of a loop. */
   constructor(capture: (loop: string) => Capture, findLoop: FindLoop | undefined) {
     this.capture = capture;
     this.findLoop = findLoop;
+  }
+
+  /** What was said in the spans admitted so far, as far as it is kept. */
+  get messages(): Message[] {
+    return this.content.messages;
   }
 
   /** Whether the span is kept; it is changed if so. */
@@ -47,9 +51,13 @@ export class Admission {
     }
     if (ZEROS.test(span.parentSpanId)) span.parentSpanId = '';
     const kind = normalize(span, this.findLoop);
-    const kept = this.capture(span.attributes[A.loop] ?? '');
-    if (kind === 'call' && kept !== 'off') addTexts(span.attributes);
-    moveContent(span.attributes, kept, this.messages, this.room);
+    const loop = loopOf(span.attributes, span.resource);
+    // Nobody could have said what is to be kept of a span that belongs to no loop, and nothing shows it.
+    const capture = loop === undefined ? 'off' : this.capture(loop);
+    if (kind === 'call' && capture !== 'off') addTexts(span.attributes);
+    const ofGenAi = isGenAi(span);
+    this.content.fromAttributes(span.attributes, capture, ofGenAi);
+    for (const event of span.events) this.content.fromEvent(event, capture, ofGenAi);
     this.boundResource(span.resource);
     bound(span, this.onCut);
     return true;

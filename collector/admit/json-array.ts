@@ -34,7 +34,8 @@ export function splitJsonArray(text: string, elementsMax: number): JsonElement[]
   return elements;
 }
 
-function endOfString(text: string, quote: number): number {
+/** Where a string that begins at `quote` ends; the text is valid JSON. */
+export function endOfString(text: string, quote: number): number {
   let i = quote + 1;
   while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
   return i;

@@ -129,9 +129,9 @@ function errorType({ events, attributes }: Span): string | undefined {
 /** Which loop and run the span belongs to, and what it is in it. */
 function addIdentity(span: Span, kind: Kind, isRoot: boolean, findLoop: FindLoop | undefined): void {
   const { attributes, resource, traceId } = span;
-  add(attributes, A.loop, FORMS.name(resource[A.loop] ?? serviceName(resource)));
-  const loop = attributes[A.loop];
-  if (!loop) return;
+  const loop = loopOf(attributes, resource);
+  if (loop === undefined) return;
+  attributes[A.loop] = loop;
   add(attributes, A.runId, FORMS.name(resource[A.runId] ?? '') ?? traceId);
   const known = findLoop?.(loop);
   if (findLoop) add(attributes, A.registered, String(known !== undefined));
@@ -140,6 +140,14 @@ function addIdentity(span: Span, kind: Kind, isRoot: boolean, findLoop: FindLoop
   attributes[A.record] = record;
   if (kind !== 'chain') add(attributes, A.agentRole, roleOf(attributes, known));
 }
+
+/** The loop that a span or log record says it belongs to, or its resource, or the service of that name. */
+export const loopOf = (attributes: Attributes, resource: Attributes): string | undefined =>
+  FORMS.name(attributes[A.loop] ?? resource[A.loop] ?? serviceName(resource));
+
+/** Whether what a span says is to be read as a GenAI span's: it is ours, of another convention, or Claude Code's. */
+export const isGenAi = ({ name, attributes }: Pick<Span, 'name' | 'attributes'>): boolean =>
+  A.record in attributes || MARKERS.some((marker) => marker in attributes) || name.startsWith('claude_code.');
 
 /** `unknown_service:node` is what an SDK says that was told nothing; it would throw many loops together. */
 export function serviceName(resource: Attributes): string {

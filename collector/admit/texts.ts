@@ -6,51 +6,53 @@ import { cutText } from './cut.ts';
 
 /**
  * Adds what the user said and what the model answered, in plain text, to a model call of someone else's
- * instrumentation, so that it meets its golden item and can be scored. The user's text is that of all messages of the
- * user, as the gateway has it; the answer is that of the last message.
+ * instrumentation, so that it meets its golden item and can be scored. The input is that of all messages of the user, as
+ * the gateway has it; the answer is that of the last message.
+ *
+ * Several messages of the user get the hash they are found by and no text of their own: each is kept as the message it
+ * is, and together they would be another text with every call of a conversation.
  */
 export function addTexts(attributes: Attributes): void {
   const user = first(INPUTS, attributes, 'user');
-  if (user !== undefined) {
-    attributes[A.inputHash] ??= inputHash(user);
-    if (!(A.inputTextHash in attributes))
-      attributes[A.inputText] ??= cutText(user, LIMITS.attributeValueBytesMax);
+  if (user.length > 0) {
+    attributes[A.inputHash] ??= inputHash(user.join('\n'));
+    if (user.length === 1 && !(A.inputTextHash in attributes))
+      attributes[A.inputText] ??= cutText(user[0]!, LIMITS.attributeValueBytesMax);
   }
-  const answer = first(OUTPUTS, attributes, 'assistant');
-  if (answer !== undefined && !(A.outputTextHash in attributes))
+  const answer = first(OUTPUTS, attributes, 'assistant').join('\n');
+  if (answer !== '' && !(A.outputTextHash in attributes))
     attributes[A.outputText] ??= cutText(answer, LIMITS.attributeValueBytesMax);
 }
 
-/** The texts of a role's messages, as one place has them; `undefined` where there is no such place. */
-type Reader = (attributes: Attributes, role: 'user' | 'assistant') => string | undefined;
+/** The texts of a role's messages, as one place has them; none where there is no such place. */
+type Reader = (attributes: Attributes, role: 'user' | 'assistant') => string[];
 
 const INPUTS: readonly Reader[] = [
-  (a, role) => ofJson(a[A.inputMessages], role),
+  (a, role) => textsOfJson(a[A.inputMessages], role),
   (a, role) => ofNumbered(a, 'llm.input_messages.', 'message.', role),
   (a, role) => ofNumbered(a, 'gen_ai.prompt.', '', role),
-  (a, role) => ofJson(a['ai.prompt.messages'], role),
+  (a, role) => textsOfJson(a['ai.prompt.messages'], role),
   (a) => ofPlainValue(a, 'input'),
 ];
 
 const OUTPUTS: readonly Reader[] = [
-  (a, role) => lastOfJson(a[A.outputMessages], role),
+  (a, role) => textsOfJson(a[A.outputMessages], role).slice(-1),
   (a, role) => ofNumbered(a, 'llm.output_messages.', 'message.', role),
   (a, role) => ofNumbered(a, 'gen_ai.completion.', '', role),
-  (a) => a['ai.response.text'],
-  (a) => a['ai.response.object'],
+  (a) => ofValue(a['ai.response.text']),
+  (a) => ofValue(a['ai.response.object']),
   (a) => ofPlainValue(a, 'output'),
 ];
 
-function first(readers: readonly Reader[], attributes: Attributes, role: 'user' | 'assistant') {
+function first(readers: readonly Reader[], attributes: Attributes, role: 'user' | 'assistant'): string[] {
   for (const read of readers) {
-    const text = read(attributes, role);
-    if (text) return text;
+    const texts = read(attributes, role);
+    if (texts.length > 0) return texts;
   }
-  return undefined;
+  return [];
 }
 
-const ofJson = (json: string | undefined, role: string) => textsOfJson(json, role).join('\n');
-const lastOfJson = (json: string | undefined, role: string) => textsOfJson(json, role).at(-1);
+const ofValue = (text: string | undefined): string[] => (text ? [text] : []);
 
 /** Of a JSON list of messages, OpenTelemetry's (`parts`) or the AI SDK's (`content`). */
 function textsOfJson(json: string | undefined, role: string): string[] {
@@ -81,7 +83,7 @@ function textOf(content: unknown): string {
 const TEXT_PARTS: ReadonlySet<unknown> = new Set(['text', 'input_text', 'output_text']);
 
 /** Messages that are a handful of attributes each, `gen_ai.prompt.0.role`: counted up until one is not there. */
-function ofNumbered(attributes: Attributes, prefix: string, infix: string, role: string): string {
+function ofNumbered(attributes: Attributes, prefix: string, infix: string, role: string): string[] {
   const texts: string[] = [];
   for (let i = 0; i < LIMITS.attributesPerSpanMax; i++) {
     const message = `${prefix}${i}.${infix}`;
@@ -91,7 +93,7 @@ function ofNumbered(attributes: Attributes, prefix: string, infix: string, role:
     const text = contentOf(attributes, message);
     if (text !== '') texts.push(text);
   }
-  return texts.join('\n');
+  return texts;
 }
 
 function contentOf(attributes: Attributes, message: string): string {
@@ -110,8 +112,8 @@ function contentOf(attributes: Attributes, message: string): string {
 }
 
 /** OpenInference's `input.value` and `output.value` are often a whole request or answer in JSON: no text of anyone. */
-const ofPlainValue = (attributes: Attributes, side: 'input' | 'output'): string | undefined =>
-  attributes[`${side}.mime_type`] === 'text/plain' ? attributes[`${side}.value`] : undefined;
+const ofPlainValue = (attributes: Attributes, side: 'input' | 'output'): string[] =>
+  attributes[`${side}.mime_type`] === 'text/plain' ? ofValue(attributes[`${side}.value`]) : [];
 
 function parse(json: string | undefined): unknown {
   if (json === undefined || json.length > LIMITS.attributeValueBytesMax) return undefined;

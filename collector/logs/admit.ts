@@ -2,9 +2,9 @@ import { A } from '../../src/span/attributes.ts';
 import type { Message } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import type { Span } from '../../src/span/span.ts';
-import type { Capture } from '../admit/content.ts';
+import { type Capture, ContentMover } from '../admit/content.ts';
 import { boundAttributes, cutText } from '../admit/cut.ts';
-import type { FindLoop } from '../admit/normalize.ts';
+import { type FindLoop, loopOf } from '../admit/normalize.ts';
 import { moveLogContent } from './content.ts';
 import { type AgentRecord, deriveSpans } from './derive.ts';
 import { normalize } from './names.ts';
@@ -40,11 +40,12 @@ export interface Admitted {
 /** Decides which records are kept and brings them within `LIMITS`. Changes the records it is given. */
 export function admit(records: readonly LogRecord[], options: AdmitOptions): Admitted {
   const { capture, findLoop, receivedNs } = options;
-  const admitted: Admitted = { records: [], spans: [], messages: [], rejected: {}, cut: {} };
+  const content = new ContentMover();
+  const { messages } = content;
+  const admitted: Admitted = { records: [], spans: [], messages, rejected: {}, cut: {} };
   const onCut = (what: Cut) => {
     admitted.cut[what] = (admitted.cut[what] ?? 0) + 1;
   };
-  const room = { messages: LIMITS.messagesPerRequestMax };
   const ofAgents: AgentRecord[] = [];
   for (const record of records) {
     record.timeNs ||= record.observedNs || receivedNs;
@@ -55,7 +56,8 @@ export function admit(records: readonly LogRecord[], options: AdmitOptions): Adm
     }
     dropWrongIds(record, onCut);
     const agent = normalize(record);
-    moveLogContent(record, agent, capture(record.attributes[A.loop] ?? ''), admitted.messages, room);
+    const loop = loopOf(record.attributes, record.source.resource.attributes);
+    moveLogContent(record, agent, loop === undefined ? 'off' : capture(loop), content);
     bound(record, onCut);
     admitted.records.push(record);
     if (agent) ofAgents.push({ record, agent });

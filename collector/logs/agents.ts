@@ -1,5 +1,6 @@
 import { A } from '../../src/span/attributes.ts';
 import type { Attributes } from '../../src/span/span.ts';
+import type { Content } from '../admit/content-names.ts';
 import { type Alias, CLAUDE_CODE_INPUT, type Sum } from '../admit/conventions.ts';
 
 /**
@@ -26,8 +27,8 @@ export interface CodingAgent {
   sums: readonly Sum[];
   /** Prompts and answers, which are messages. */
   texts: readonly (readonly [from: string, to: string])[];
-  /** What else quotes what was said or done. */
-  contents: readonly string[];
+  /** What else quotes what was said or done, by its name. */
+  contents: ReadonlyMap<string, Content>;
 }
 
 export interface AgentEvent {
@@ -36,6 +37,9 @@ export interface AgentEvent {
   when?: (attributes: Attributes) => boolean;
   failed?: (attributes: Attributes) => boolean;
 }
+
+const contents = (...names: string[]): ReadonlyMap<string, Content> =>
+  new Map(names.map((from) => [from, { from, form: 'json', role: '' }]));
 
 const always = () => true;
 const notSuccess = (attributes: Attributes) => attributes['success'] === 'false';
@@ -67,7 +71,7 @@ const CLAUDE_CODE: CodingAgent = {
     ['prompt', A.inputText],
     ['response', A.outputText],
   ],
-  contents: ['tool_input', 'tool_parameters', 'body'],
+  contents: contents('tool_input', 'tool_parameters', 'body'),
 };
 
 const CODEX: CodingAgent = {
@@ -101,7 +105,7 @@ const CODEX: CodingAgent = {
   ],
   sums: [],
   texts: [['prompt', A.inputText]],
-  contents: ['arguments', 'output'],
+  contents: contents('arguments', 'output'),
 };
 
 const GEMINI_CLI: CodingAgent = {
@@ -128,7 +132,7 @@ const GEMINI_CLI: CodingAgent = {
     ['prompt', A.inputText],
     ['response_text', A.outputText],
   ],
-  contents: ['function_args', 'request_text'],
+  contents: contents('function_args', 'request_text'),
 };
 
 const AGENTS = [CLAUDE_CODE, CODEX, GEMINI_CLI];
@@ -146,6 +150,3 @@ export function eventOf(
   const event = events.get(eventName.slice(prefix.length));
   return event?.when && !event.when(attributes) ? undefined : event;
 }
-
-/** What agents send in place of a prompt that they keep to themselves. */
-export const REDACTED: ReadonlySet<string> = new Set(['<REDACTED>', '[REDACTED]']);

@@ -1,9 +1,10 @@
 import { inputHash } from '../../src/records/normalize.ts';
 import { A } from '../../src/span/attributes.ts';
 import type { Attributes } from '../../src/span/span.ts';
+import { REDACTED } from '../admit/content-names.ts';
 import { ALIASES, MARKERS } from '../admit/conventions.ts';
-import { addAliases, addSum, FORMS, serviceName } from '../admit/normalize.ts';
-import { agentOf, type CodingAgent, REDACTED } from './agents.ts';
+import { addAliases, addSum, FORMS, loopOf } from '../admit/normalize.ts';
+import { agentOf, type CodingAgent } from './agents.ts';
 import type { LogRecord } from './record.ts';
 
 /** Bit 0 of the trace flags. */
@@ -19,10 +20,9 @@ export function normalize(record: LogRecord): CodingAgent | undefined {
   record.eventName = eventName(record);
   const agent = agentOf(record.eventName);
   if (agent) addAgentNames(attributes, agent);
-  const isGenAi = record.eventName.startsWith('gen_ai.') || MARKERS.some((name) => name in attributes);
-  if (agent || isGenAi) addAliases(attributes, ALIASES);
+  if (agent || isGenAi(record)) addAliases(attributes, ALIASES);
   if (agent) attributes[A.agentName] ??= agent.name;
-  if (agent || isGenAi || A.loop in attributes || A.loop in source.resource.attributes)
+  if (agent || isGenAi(record) || A.loop in attributes || A.loop in source.resource.attributes)
     addIdentity(record, agent);
   return agent;
 }
@@ -53,17 +53,22 @@ function addAgentNames(attributes: Attributes, { provider, aliases, sums, texts 
 function addIdentity(record: LogRecord, agent: CodingAgent | undefined): void {
   const { attributes, traceId } = record;
   const resource = record.source.resource.attributes;
-  attributes[A.loop] ??= FORMS.name(resource[A.loop] ?? serviceName(resource)) ?? '';
-  if (attributes[A.loop] === '') {
+  const loop = loopOf(attributes, resource);
+  if (loop === undefined) {
     delete attributes[A.loop];
     return;
   }
+  attributes[A.loop] = loop;
   const session = agent && FORMS.name(attributes[agent.session] ?? '');
   // Where the agent sends its spans too, the run is their trace, as it is for every such span.
   const ofTrace = traceId !== '' && (!session || isTraced(record)) ? traceId : undefined;
   const run = FORMS.name(resource[A.runId] ?? '') ?? ofTrace ?? session;
   if (run !== undefined) attributes[A.runId] ??= run;
 }
+
+/** Whether a record speaks of a model's work. */
+export const isGenAi = ({ eventName, attributes }: LogRecord): boolean =>
+  eventName.startsWith('gen_ai.') || MARKERS.some((name) => name in attributes);
 
 /** Whether it was recorded inside a span that its sender sends. */
 export const isTraced = ({ traceId, flags }: LogRecord): boolean => traceId !== '' && (flags & SAMPLED) !== 0;

@@ -1,5 +1,5 @@
 import { A } from '../../src/span/attributes.ts';
-import { CONTENT_NAMES } from '../admit/content.ts';
+import { mayBeContent } from '../admit/content-names.ts';
 import { MARKERS } from '../admit/conventions.ts';
 import { KINDS, STATUS_CODES } from '../decode/enums.ts';
 import { Names } from './names.ts';
@@ -10,7 +10,7 @@ export const ROLE = {
   marker: 1,
   /** Says what the span stands for, in our words: it needs no other names. */
   record: 2,
-  /** Its value is a prompt or an answer. */
+  /** It holds, or may hold, what was said: an attribute's value, or an event. */
   content: 4,
   /** Its value is the name of a loop, a run or an agent. */
   owner: 8,
@@ -18,7 +18,6 @@ export const ROLE = {
 
 const ROLES = new Map<string, number>([
   ...MARKERS.map((name) => [name, ROLE.marker] as const),
-  ...CONTENT_NAMES.map((name) => [name, ROLE.content] as const),
   ...[A.loop, A.runId, A.agentName].map((name) => [name, ROLE.owner] as const),
   [A.record, ROLE.record],
 ]);
@@ -30,4 +29,7 @@ export const FIRST_STATUS = FIRST_KIND + KINDS.length;
 
 /** The names of spans, events, services, attributes, kinds and status codes. */
 export const spanNames = (): Names =>
-  new Names(['', ...KINDS, ...STATUS_CODES], (name) => ROLES.get(name) ?? 0);
+  new Names(
+    ['', ...KINDS, ...STATUS_CODES],
+    (name) => ROLES.get(name) ?? (mayBeContent(name) ? ROLE.content : 0),
+  );

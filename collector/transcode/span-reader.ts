@@ -199,6 +199,7 @@ export class SpanReader {
     const name = block.names.find(r, nameAt, nameSize, this.lastEventName);
     if (name < 0 || !isPlain) return false;
     this.lastEventName = name;
+    this.roles |= block.names.flags[name]! & ROLE.content;
     block.eventName.push(name);
     block.eventTimestamp.uint64(timeLow, timeHigh);
     block.eventAttributes.end(attributes);
@@ -270,9 +271,10 @@ export class SpanReader {
     }
     const bytes = values.length - written;
     const flags = names.flags[name]!;
-    if (flags !== 0 && column === this.block.attributes) {
-      this.roles |= flags;
-      if ((flags & ROLE.owner) !== 0 && bytes > LIMITS.nameLengthMax) return false;
+    if (flags !== 0) {
+      const isSpans = column === this.block.attributes;
+      this.roles |= isSpans ? flags : flags & ROLE.content;
+      if (isSpans && (flags & ROLE.owner) !== 0 && bytes > LIMITS.nameLengthMax) return false;
     }
     return bytes <= LIMITS.attributeValueBytesMax;
   }

@@ -68,6 +68,8 @@ export const A = {
   bodyHash: 'loopscope.log.body.hash',
   inputMessageHashes: 'loopscope.input.messages.hashes',
   outputMessageHashes: 'loopscope.output.messages.hashes',
+  /** Followed by the name under which other content stood: a JSON list of its hashes. */
+  contentHashes: 'loopscope.content',
 
   // Ours: what a loop says of its run
   verdictPass: 'loopscope.verdict.pass',

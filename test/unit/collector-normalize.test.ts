@@ -90,14 +90,39 @@ for (const [library, spans, name, agent] of CALLS)
   });
 
 test('what was sent is still there as it was sent, but for content that goes to the messages', () => {
+  const moved = new Set<string>();
   for (const [, spans] of CALLS)
     for (const { attributes } of spans) {
       const sent = span(attributes);
       const before = { ...sent.attributes };
-      for (const name of [A.inputMessages, A.outputMessages]) delete before[name];
-      const { spans: after } = admitted([sent]);
-      for (const [key, value] of Object.entries(before)) assert.equal(after[0]!.attributes[key], value, key);
+      const { spans: after, messages } = admitted([sent]);
+      for (const [key, value] of Object.entries(before)) {
+        if (key in after[0]!.attributes) assert.equal(after[0]!.attributes[key], value, key);
+        else moved.add(key.replace(/\d+\..*/, 'N'));
+      }
+      const hashes = Object.values(after[0]!.attributes).join();
+      for (const { hash, content } of messages) assert.ok(hashes.includes(hash), content);
     }
+  assert.deepEqual([...moved].sort(), [
+    'ai.prompt',
+    'ai.prompt.messages',
+    'ai.response.text',
+    'ai.toolCall.args',
+    'ai.toolCall.result',
+    'embedding.embeddings.N',
+    'gen_ai.completion.N',
+    'gen_ai.input.messages',
+    'gen_ai.output.messages',
+    'gen_ai.prompt.N',
+    'gen_ai.system_instructions',
+    'input.value',
+    'llm.input_messages.N',
+    'llm.invocation_parameters',
+    'llm.output_messages.N',
+    'output.value',
+    'traceloop.entity.input',
+    'traceloop.entity.output',
+  ]);
 });
 
 test('agents, tools, chains and the run are told apart', () => {
@@ -253,12 +278,23 @@ test('hostile names and values are names and values like any other', () => {
   assert.equal(({} as Record<string, unknown>)['model'], undefined);
 });
 
-test('numbered messages are read up to a bound', () => {
+test('what a user said in several messages is found by its hash, and kept message by message', () => {
   const attributes: Record<string, string> = { 'llm.request.type': 'chat' };
-  for (let i = 0; i < LIMITS.attributesPerSpanMax + 10; i++) {
+  const texts = Array.from({ length: LIMITS.attributesPerSpanMax + 10 }, (_, i) => `text ${i}`);
+  for (const [i, text] of texts.entries()) {
     attributes[`gen_ai.prompt.${i}.role`] = 'user';
-    attributes[`gen_ai.prompt.${i}.content`] = String(i);
+    attributes[`gen_ai.prompt.${i}.content`] = text;
   }
-  const { messages } = admitted([span(attributes)]);
-  assert.equal(messages[0]!.content.split('\n').length, LIMITS.attributesPerSpanMax);
+  const { spans, messages } = admitted([span(attributes)]);
+  const a = spans[0]!.attributes;
+  assert.equal(
+    a[A.inputHash],
+    inputHash(texts.slice(0, LIMITS.attributesPerSpanMax).join('\n')),
+    'as far as it is read',
+  );
+  assert.equal(a[A.inputTextHash], undefined);
+  assert.deepEqual(
+    messages.map((m) => m.content),
+    texts.map((content) => JSON.stringify({ content, role: 'user' })),
+  );
 });
