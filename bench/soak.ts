@@ -36,9 +36,11 @@ const TABLE = 'loopscope.otel_traces';
 const CLICKHOUSE_BYTES_MAX = 4_000_000_000;
 /** The steady rate, of what was taken and stored at full speed. */
 const STEADY_SHARE = 0.5;
-/** Refusals after which the spool counts as full. */
-const REFUSALS = 64;
-const FILL_S_MAX = 540;
+/** The spool is full when nothing is taken for so long. */
+const FILL_PART_S = 5;
+const FILL_S_MAX = 1_800;
+/** For what was refused last to be taken. */
+const REPEAT_S_MAX = 300;
 /** With the oldest unsent this young the outage is made up for. */
 const CAUGHT_UP_S = 5;
 const CATCH_UP_S_MAX = 900;
@@ -185,13 +187,19 @@ async function fillSpool(stage: Stage) {
   stage.rss.take();
   process.kill(stage.clickhouse.pid, 'SIGKILL');
   await stage.clickhouse.close(); // or it would be started again
-  const filling = await send(stage, { seconds: FILL_S_MAX, refusalsMax: REFUSALS });
-  if (filling.refused < REFUSALS) throw new Error(`the spool was not full after ${FILL_S_MAX} s`);
+  let [acknowledged, seconds, isFull] = [0, 0, false];
+  while (!isFull) {
+    if (seconds > FILL_S_MAX) throw new Error(`the spool was not full after ${FILL_S_MAX} s`);
+    const sent = await send(stage, { seconds: FILL_PART_S });
+    acknowledged += sent.acknowledged;
+    seconds += sent.seconds;
+    isFull = sent.acknowledged === 0 && sent.refused > 0;
+  }
   const rss = stage.rss.take();
   const spool = await spoolOf(stage);
   return {
-    seconds: filling.seconds,
-    spans_per_s: (filling.acknowledged * stage.spans) / filling.seconds,
+    seconds,
+    spans_per_s: (acknowledged * stage.spans) / seconds,
     spool_mb: spool.bytes / 1e6,
     spool_records: spool.records,
     spool_bytes_per_span: spool.bytes / (spool.records * stage.spans),
@@ -222,7 +230,7 @@ async function makeUp(stage: Stage, perSecond: number, waiting: number, progress
   }
   const isCaughtUp = spool.oldestUnsentS < CAUGHT_UP_S;
   const tookS = seconds();
-  const { waiting: unanswered } = await send(stage, { seconds: FILL_S_MAX, nothingNew: true });
+  const { waiting: unanswered } = await send(stage, { seconds: REPEAT_S_MAX, nothingNew: true });
   if (unanswered > 0) throw new Error(`${unanswered} requests were never acknowledged`);
   await stage.collector.ask({});
   return {

@@ -18,8 +18,6 @@ export interface NumberedSending {
   seconds: number;
   /** Requests a second; without it as fast as they are acknowledged. */
   perSecond?: number;
-  /** Ends when so many were refused. */
-  refusalsMax?: number;
   /** Only what was refused is sent again. */
   nothingNew?: boolean;
 }
@@ -49,11 +47,11 @@ const again: number[] = [];
 let next = 0;
 
 async function send(sending: NumberedSending): Promise<NumberedSent> {
-  const { seconds, perSecond, refusalsMax = Number.POSITIVE_INFINITY, nothingNew = false } = sending;
+  const { seconds, perSecond, nothingNew = false } = sending;
   const counts = { acknowledged: 0, refused: 0, broken: 0 };
   const start = performance.now();
   let due = start;
-  const isOver = () => performance.now() - start >= seconds * 1000 || counts.refused >= refusalsMax;
+  const isOver = () => performance.now() - start >= seconds * 1000;
 
   const work = async () => {
     let connection: HttpConnection | undefined;
