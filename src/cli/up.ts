@@ -4,9 +4,24 @@ import type { CliContext } from './context.ts';
 import { removeEndpoints, writeEndpoints } from './endpoints.ts';
 import { untilInterrupted } from './interrupt.ts';
 
-const SINGLE_ROLES: readonly (readonly [Role, string])[] = [
+const COLLECTOR_HELP = `
+
+Listens on 4318 for OTLP over HTTP (protobuf or JSON: /v1/traces, /v1/logs, /v1/metrics) and on 4317 for OTLP over gRPC.
+Any OpenTelemetry SDK sends to it with
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_SERVICE_NAME=my-loop
+
+What it answers with success is on its disk first, in <data_dir>/spool, and gets into ClickHouse exactly once. It needs a
+ClickHouse when it starts; while that is away later it takes what the spool holds, and then answers 503.
+Settings: collector.host, port, grpc_port, token_env, tls and spool in loopscope.yaml.
+Look: /readyz says why nothing is delivered, /metrics what was taken, \`loopscope doctor\` what waits.`;
+
+const SINGLE_ROLES: readonly (readonly [role: Role, description: string, more?: string])[] = [
   ['gateway', 'run a gateway: what loops call instead of their provider'],
-  ['collector', 'run a collector: takes OpenTelemetry (OTLP over HTTP and gRPC) and stores it'],
+  [
+    'collector',
+    'run a collector: takes OpenTelemetry (OTLP over HTTP and gRPC) and stores it',
+    COLLECTOR_HELP,
+  ],
   ['evals', 'run the evaluator: scores runs on schedule, watches the scores, sends alerts'],
   ['clickhouse', 'run the embedded ClickHouse alone'],
 ];
@@ -21,13 +36,13 @@ export function add(program: Command, context: CliContext): void {
       '\nExample:\n  loopscope up\n\nPrints `ready gateway=URL collector=URL clickhouse=URL` when all of it answers. Ctrl-C ends it.',
     )
     .action(() => serve(context));
-  for (const [role, description] of SINGLE_ROLES)
+  for (const [role, description, more = ''] of SINGLE_ROLES)
     program
       .command(role)
       .description(description)
       .addHelpText(
         'after',
-        `\nExample:\n  loopscope ${role}\n\nPrints \`ready ${role}=URL\` when it answers.`,
+        `\nExample:\n  loopscope ${role}\n\nPrints \`ready ${role}=URL\` when it answers.${more}`,
       )
       .action(() => serve(context, role));
 }
