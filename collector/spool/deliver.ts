@@ -194,15 +194,21 @@ export class Deliverer {
       this.removal.remember(segment, delivered.taken);
       this.pendingRecords = Math.max(0, this.pendingRecords - delivered.taken.length);
     }
+    const last = this.log.segments.at(-1);
+    const next = this.flights[0]?.range.segment ?? Number.POSITIVE_INFINITY;
     for (const s of this.log.segments) {
       if (s.number < segment) continue;
-      if (!s.sealed || s.committed > (s.number === segment ? offset : SEGMENT_HEADER_BYTES)) break;
-      segment = s.number + 1;
-      offset = SEGMENT_HEADER_BYTES;
+      if (s.number > next) break;
+      if (s.number > segment) offset = SEGMENT_HEADER_BYTES;
+      segment = s.number;
+      // The last one waits for the next, whose header tells a start where its records end.
+      if (s === last || !s.sealed || s.committed > offset) break;
     }
     if (segment === this.cursor.segment && offset === this.cursor.offset) return;
     this.cursor = { ...this.cursor, segment, offset, sequence };
     if (this.unsaved === 'nothing') this.unsaved = 'place';
+    // What could be read when it was counted, and then could not, is waited for no more.
+    if (last && this.isPast(last.number, last.committed)) this.pendingRecords = 0;
     this.flushes.wake((...place) => this.isPast(...place));
   }
 
@@ -233,6 +239,8 @@ export class Deliverer {
     };
     for (const flight of this.flights) {
       if (this.sending >= FLIGHTS_MAX) return;
+      // Refused, it goes out again before what may wait for its messages, and would leave it no place.
+      if (flight.state === 'answered') return;
       if (flight.state !== 'planned') continue;
       if (!flight.isRead) await flight.read((range) => this.read(range));
       void flight

@@ -161,12 +161,11 @@ export class SpoolLog {
     const { files, folder, spoolId } = this.options;
     const number = this.nextNumber++;
     const path = segmentPath(folder, number);
-    const previous = this.segments.at(-1)?.number ?? 0;
+    const last = this.segments.at(-1);
+    const header = { number, previous: last?.number ?? 0, previousEnd: last?.committed ?? 0, spoolId };
     const file = await files.create(path);
     try {
-      await file.write(encodeSegmentHeader({ number, previous, spoolId }), 0);
-      // The file before its name: a folder never shows a segment that has no header.
-      await file.datasync();
+      await file.write(encodeSegmentHeader(header), 0); // forced with the first records
       await files.syncFolder(folder);
     } catch (error) {
       await file.close().catch(() => {});

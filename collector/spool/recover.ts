@@ -47,6 +47,7 @@ type Misplaced = 'foreign' | 'unknown_version';
  */
 export async function recover(options: RecoverOptions): Promise<Recovered> {
   const { files, folder, cursor, digests, setAside, count } = options;
+  await files.syncFolder(folder); // of what a killed process did here the rest takes no account
   await digests.load();
   const names = await files.list(folder);
   for (const name of names) if (name.endsWith('.tmp')) await files.unlink(join(folder, name));
@@ -66,28 +67,11 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   const salt = saltOf(cursor.spoolId);
   const pending = new Set<string>();
   const present = new Set(numbers);
-  for (const number of numbers) {
-    const path = segmentPath(folder, number);
-    const { header, size } = await using(files.open(path), async (file) => {
-      // A process that was killed may have written what it never forced: it is built upon from here on.
-      await file.datasync();
-      return {
-        header: decodeSegmentHeader(await readRange(file, 0, SEGMENT_HEADER_BYTES)),
-        size: await file.size(),
-      };
-    });
-    const misplaced = header && whyMisplaced(header, number);
-    if (misplaced) {
-      await setAside.move(misplaced, path, segmentName(number));
-      count(misplaced, 1);
-      continue;
-    }
-    if (header && header.previous > cursor.segment && !present.has(header.previous))
-      count('missing_segment', 1);
-    if (size < SEGMENT_HEADER_BYTES) count('torn_tail', 1);
-    let end = size;
+  const { sound, ends } = await look();
+  for (const { number, path, size } of sound) {
+    let end = Math.min(size, ends.get(number) ?? size);
     const done: Taken[] = [];
-    for await (const f of scan(files, path, { from: SEGMENT_HEADER_BYTES, to: size, salt })) {
+    for await (const f of scan(files, path, { from: SEGMENT_HEADER_BYTES, to: end, salt })) {
       if (f.kind === 'torn') {
         await cutTail(path, f.from);
         end = f.from;
@@ -120,6 +104,35 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   }
   return found;
 
+  /** The segments that are what their names say, and where records end according to the segments after them. */
+  async function look() {
+    const sound: { number: number; path: string; size: number }[] = [];
+    const ends = new Map<number, number>();
+    for (const number of numbers) {
+      const path = segmentPath(folder, number);
+      const { header, size } = await using(files.open(path), async (file) => {
+        // A process that was killed may have written what it never forced: it is built upon from here on.
+        await file.datasync();
+        return {
+          header: decodeSegmentHeader(await readRange(file, 0, SEGMENT_HEADER_BYTES)),
+          size: await file.size(),
+        };
+      });
+      const misplaced = header && whyMisplaced(header, number);
+      if (misplaced) {
+        await setAside.move(misplaced, path, segmentName(number));
+        count(misplaced, 1);
+        continue;
+      }
+      if (header && header.previous > cursor.segment && !present.has(header.previous))
+        count('missing_segment', 1);
+      if (header && header.previousEnd > 0) ends.set(header.previous, header.previousEnd);
+      if (size < SEGMENT_HEADER_BYTES) count('torn_tail', 1);
+      sound.push({ number, path, size });
+    }
+    return { sound, ends };
+  }
+
   function whyMisplaced(header: SegmentHeader, number: number): Misplaced | undefined {
     if (header.version !== SEGMENT_VERSION) return 'unknown_version';
     return header.number !== number || header.spoolId !== cursor.spoolId ? 'foreign' : undefined;
@@ -128,9 +141,6 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   /** Nothing after a tear was ever acknowledged, as a record is acknowledged when all before it are whole. */
   async function cutTail(path: string, end: number): Promise<void> {
     count('torn_tail', 1);
-    await using(files.open(path), async (file) => {
-      await file.truncate(end);
-      await file.datasync();
-    });
+    await using(files.open(path), (file) => file.truncate(end));
   }
 }

@@ -33,6 +33,7 @@ export class SetAside {
 
   async open(): Promise<void> {
     await this.files.makeFolder(this.folder);
+    await this.files.syncFolder(this.folder); // what is found here is taken for kept
     for (const name of await this.files.list(this.folder)) {
       this.names.add(name);
       this.bytes += await using(this.files.open(join(this.folder, name)), (file) => file.size());
@@ -57,9 +58,8 @@ export class SetAside {
     return true;
   }
 
-  /** Moves a whole file of the spool there. */
+  /** Moves a whole file of the spool there. A power cut can move it back, to be found again. */
   async move(reason: SetAsideReason, path: string, name: string): Promise<void> {
     await this.files.rename(path, join(this.folder, `${name}.${reason}`));
-    await this.files.syncFolder(this.folder);
   }
 }

@@ -17,8 +17,8 @@ export type Lie = 'datasync' | 'syncFolder';
 
 /**
  * A disk in memory that knows what it was asked to force. The end of a process takes nothing from it; a power cut
- * (`afterPowerCut`) may take all that was not forced: bytes written and truncations of each file by itself, and from
- * some point on the changes to folders, which a file system journals in order.
+ * (`afterPowerCut`) may take all that was not forced: bytes written and truncations of each file by itself, and changes
+ * to folders: those from some point on, as of a file system with a journal, or any of them.
  */
 export class MemoryDisk {
   private readonly entries = new Map<string, Inode>();
@@ -61,8 +61,7 @@ export class MemoryDisk {
   /** What is found after a power cut: with `random` some of what was not forced, else none of it. */
   afterPowerCut(random?: () => number): MemoryDisk {
     const entries = new Map(this.durableEntries);
-    const kept = random ? Math.floor(random() * (this.unsynced.length + 1)) : 0;
-    for (const change of this.unsynced.slice(0, kept)) change.apply(entries);
+    for (const change of random ? someOf(this.unsynced, random) : []) change.apply(entries);
     const other = new MemoryDisk(this.lie);
     for (const [path, { bytes, durable }] of entries) {
       other.put(path, random ? partOf(bytes, durable, random) : durable);
@@ -133,6 +132,12 @@ export class MemoryDisk {
       close: async () => {},
     };
   }
+}
+
+/** The first ones, or any of them. */
+function someOf(changes: readonly EntryChange[], random: () => number): readonly EntryChange[] {
+  if (random() < 0.5) return changes.slice(0, Math.floor(random() * (changes.length + 1)));
+  return changes.filter(() => random() < 0.5);
 }
 
 /** One of what a file may be after a power cut: as forced, as written, or cut or mixed somewhere in between. */

@@ -3,7 +3,7 @@ import type { Spool, SpoolOptions } from '../../collector/spool/spool.ts';
 import { seededRandom, systemClock } from '../../src/clock.ts';
 import { type Lie, MemoryDisk } from './memory-disk.ts';
 import { digestOf, MemoryStore, openTestSpool, requestOf } from './spool.ts';
-import { type End, endingAt, filesAround, type Operation } from './steps.ts';
+import { type End, endingAt, type Failure, failingAt, filesAround, type Operation } from './steps.ts';
 
 /** Time that passes, and waits that take no longer than others need to get their turn. */
 export const restlessClock = () => ({
@@ -23,6 +23,8 @@ export const flushed = (spool: Spool) => spool.flush(AbortSignal.timeout(3_000))
 /** How a life ends, and what the machine does then. */
 export interface Fate extends End {
   aftermath: 'restart' | 'power cut';
+  /** Where the disk fails while it lasts. */
+  failure?: Failure;
 }
 
 export interface LivesOptions {
@@ -37,20 +39,31 @@ export interface LivesOptions {
 const REQUESTS = 12;
 const SMALL = { segmentBytesMax: 1_500 };
 const idOf = (i: number) => `r-${i}`;
+/** What ends leave: half of a group that was not acknowledged, or all of it twice. */
+const EXPECTED = ['torn_tail', 'corrupt', 'duplicate', 'rejected'];
 
 /**
  * Lives of a spool, one after the other over one disk, and the model it is held to: a request that was acknowledged is
- * delivered, and every request once, however often its sender came. Gives the operations at which lives ended;
- * `undefined` for one that was over before it came to that. Throws where the model is left.
+ * delivered, and every request once, however often its sender came; one that ClickHouse rejects is kept aside. Gives the
+ * operations at which lives ended; `undefined` for one that was over before it came to that. Throws where the model is
+ * left.
  */
 export async function live({ folder, seed, fates, lie }: LivesOptions): Promise<(Operation | undefined)[]> {
   const random = seededRandom(seed);
   const what = `seed ${seed}, ${JSON.stringify(fates)}`;
+  const ids = Array.from({ length: REQUESTS }, (_, i) => idOf(i));
+  const rejectedIds = random() < 0.5 ? [] : ids.filter(() => random() < 0.2);
+  const rejectingTable = random() < 0.5 ? 'messages' : 'otel_traces';
+  const spansSaid = random() < 0.5 ? 2 : 20_000; // few such requests make a full batch
   const store = new MemoryStore();
   store.honoursTokens = lie !== 'token';
-  store.mood = () => (random() < 0.15 ? 'lost' : random() < 0.1 ? 'away' : 'well');
+  store.mood = ({ table, bodies }) => {
+    if (random() < 0.1) return 'away';
+    const text = table === rejectingTable && rejectedIds.length > 0 ? Buffer.concat(bodies).toString() : '';
+    if (rejectedIds.some((id) => text.includes(`"${id}/`))) return 'rejects';
+    return random() < 0.15 ? 'lost' : 'well';
+  };
   const acknowledged = new Set<string>();
-  const ids = Array.from({ length: REQUESTS }, (_, i) => idOf(i));
   let disk = new MemoryDisk(lie === 'token' ? undefined : lie);
 
   const ends: (Operation | undefined)[] = [];
@@ -58,23 +71,49 @@ export async function live({ folder, seed, fates, lie }: LivesOptions): Promise<
     ends.push(await lifeUntil(fate));
     if (fate.aftermath === 'power cut') disk = disk.afterPowerCut(random() < 0.5 ? random : undefined);
   }
-  const spool = await open({ files: disk.files });
-  try {
-    await flushed(spool);
-    for (const id of acknowledged) assert.ok(store.counts.get(`${id}/0`), `${what}: ${id} is lost`);
-    // Senders that missed their answer come again, whether there had been one or not.
-    await send(spool, ids);
-    await flushed(spool);
-  } finally {
-    await spool.close(1_000);
-  }
+  await lastLife();
   assert.equal(acknowledged.size, REQUESTS, what);
-  for (const id of ids)
-    for (const span of [0, 1]) assert.equal(store.counts.get(`${id}/${span}`), 1, `${what}: ${id}/${span}`);
+  assertDelivered(ids);
+  // What the spool promised is promised for good.
+  disk = disk.afterPowerCut(random() < 0.5 ? random : undefined);
+  await lastLife();
+  assertDelivered(ids);
+  const rejected = disk.paths.filter((path) => path.endsWith('.rejected'));
+  for (const id of rejectedIds)
+    assert.ok(
+      rejected.some((path) => disk.bytesOf(path)!.includes(`"${id}/`)),
+      `${what}: ${id} is lost, it was rejected and is not in rejected/`,
+    );
   return ends;
+
+  async function lastLife(): Promise<void> {
+    const spool = await open({ files: disk.files });
+    try {
+      await flushed(spool).catch((error) => assert.fail(`${what}: it comes to no end: ${error}`));
+      assertDelivered(acknowledged);
+      assert.equal(spool.figures().records, 0, `${what}: records that nobody waits for`);
+      // Senders that missed their answer come again, whether there had been one or not.
+      await send(spool, ids);
+      await flushed(spool).catch((error) => assert.fail(`${what}: it comes to no end: ${error}`));
+      assert.equal(spool.figures().records, 0, `${what}: records that nobody waits for`);
+      for (const reason of Object.keys(spool.figures().setAside))
+        assert.ok(EXPECTED.includes(reason), `${what}: ${reason}`);
+    } finally {
+      await spool.close(1_000);
+    }
+  }
+
+  function assertDelivered(wanted: Iterable<string>): void {
+    for (const id of wanted)
+      for (const span of [0, 1]) {
+        const count = store.counts.get(`${id}/${span}`);
+        assert.equal(count, rejectedIds.includes(id) ? undefined : 1, `${what}: ${id}/${span}`);
+      }
+  }
 
   async function lifeUntil(fate: Fate): Promise<Operation | undefined> {
     let endedAt: Operation | undefined;
+    let hasFailed = false;
     const ended = () => {
       if (endedAt) throw new Error(`the process has ended at ${endedAt}`);
     };
@@ -82,7 +121,12 @@ export async function live({ folder, seed, fates, lie }: LivesOptions): Promise<
       endedAt = operation;
       ended();
     });
-    const files = filesAround(mortal, async ({ work }) => {
+    const failing = fate.failure
+      ? failingAt(mortal, fate.failure, () => {
+          hasFailed = true;
+        })
+      : mortal;
+    const files = filesAround(failing, async ({ work }) => {
       ended();
       await work();
     });
@@ -94,7 +138,7 @@ export async function live({ folder, seed, fates, lie }: LivesOptions): Promise<
           endedAt ? { kind: 'unavailable', message: 'the process has ended' } : await store.deliver(insert),
       });
     } catch (error) {
-      assert.ok(endedAt, `${what}: ${error}`);
+      assert.ok(endedAt || hasFailed, `${what}: ${error}`);
       return endedAt;
     }
     // Now everybody comes again, now only those without an answer.
@@ -112,7 +156,9 @@ export async function live({ folder, seed, fates, lie }: LivesOptions): Promise<
     for (let i = 0; i < wanted.length; i += 3) {
       await Promise.all(
         wanted.slice(i, i + 3).map(async (id) => {
-          const outcome = await spool.append(digestOf(id), requestOf(id, 2));
+          const [messages, spans] = requestOf(id, 2);
+          const chunks = [messages!, { ...spans!, rows: spansSaid }];
+          const outcome = await spool.append(digestOf(id), chunks);
           if (outcome.kind === 'kept' || outcome.kind === 'repeated') acknowledged.add(id);
         }),
       );

@@ -64,3 +64,27 @@ export function endingAt(files: Files, { at, moment }: End, die: (operation: Ope
     return die(operation);
   });
 }
+
+/** Where a disk fails: at the `at`-th change, counted from 1, and at those after it, `times` in all. */
+export interface Failure {
+  at: number;
+  times: number;
+  code: 'EIO' | 'ENOSPC';
+}
+
+/** `files` of a disk that fails now and then; of a write that fails, the first half was done. */
+export function failingAt(
+  files: Files,
+  { at, times, code }: Failure,
+  onFailure: (operation: Operation) => void,
+): Files {
+  let changes = 0;
+  return filesAround(files, async ({ operation, work, half }) => {
+    const isChange = (CHANGES as readonly string[]).includes(operation);
+    if (isChange) changes++;
+    if (!isChange || changes < at || changes >= at + times) return work();
+    await half();
+    onFailure(operation);
+    throw Object.assign(new Error(`${code}: ${operation}`), { code });
+  });
+}

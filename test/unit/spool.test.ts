@@ -65,7 +65,12 @@ test('records come back as they were written', () => {
       chunks: requestOf(`r-${i + 1}`, 1 + ((i + 1) % 3), (i + 1) % 40),
     });
   });
-  const header = { number: 9_007_199_254_740_991, previous: 7, spoolId: '0123456789abcdef' };
+  const header = {
+    number: 9_007_199_254_740_991,
+    previous: 7,
+    previousEnd: 9_007_199_254_740_990,
+    spoolId: '0123456789abcdef',
+  };
   assert.deepEqual(decodeSegmentHeader(encodeSegmentHeader(header)), { ...header, version: SEGMENT_VERSION });
 });
 
