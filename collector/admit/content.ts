@@ -12,7 +12,7 @@ import {
   isEventFact,
   REDACTED,
 } from './content-names.ts';
-import { type JsonElement, splitJsonArray } from './json-array.ts';
+import { type JsonElement, parseJson, splitJsonArray } from './json-array.ts';
 import { splitJsonDocument } from './json-document.ts';
 import { NumberedMessages } from './numbered.ts';
 
@@ -118,9 +118,11 @@ export class ContentMover {
     const whole: Piece = { role, content: json };
     if (json.length > LIMITS.attributeValueBytesMax) return [whole];
     const piece = ({ text, value }: JsonElement): Piece => ({ role: roleOf(value) || role, content: text });
-    const list = splitJsonArray(json, this.room);
-    if (list?.every(({ value }) => (isMessages ? !Array.isArray(value) : isMessage(value))))
-      return list.map(piece);
+    const said = parseJson(json);
+    if (typeof said !== 'object' || said === null) return [whole];
+    const isList =
+      Array.isArray(said) && said.every((value) => (isMessages ? !Array.isArray(value) : isMessage(value)));
+    if (isList) return said.length <= this.room ? splitJsonArray(json, said).map(piece) : [whole];
     const document = splitJsonDocument(json, this.room - 1);
     if (document) return [{ role: '', content: document.frame }, ...document.elements.map(piece)];
     return [whole];

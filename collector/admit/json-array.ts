@@ -4,18 +4,20 @@ export interface JsonElement {
   value: unknown;
 }
 
-/**
- * Takes a JSON array apart into its elements' own texts, so that what is kept is what was sent (a number of twenty
- * digits stays one). `undefined` when `text` is not a JSON array, or one of more than `elementsMax`.
- */
-export function splitJsonArray(text: string, elementsMax: number): JsonElement[] | undefined {
-  let values: unknown;
+/** What a JSON text says, or `undefined` where it is none. */
+export function parseJson(text: string): unknown {
   try {
-    values = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  if (!Array.isArray(values) || values.length > elementsMax) return undefined;
+}
+
+/**
+ * Takes a JSON array, `values` by its text, apart into its elements' own texts, so that what is kept is what was sent (a
+ * number of twenty digits stays one).
+ */
+export function splitJsonArray(text: string, values: readonly unknown[]): JsonElement[] {
   const elements: JsonElement[] = [];
   const open = text.indexOf('[');
   let start = open + 1;

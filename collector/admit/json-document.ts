@@ -6,13 +6,15 @@ export interface JsonDocument {
   elements: JsonElement[];
 }
 
+/** Objects deeper in lists and objects than this are nobody's messages. */
+const DEPTH_MAX = 64;
+
 /**
- * Takes the objects out of the lists of a JSON text, each in its own words: the messages of a request, however deep in
- * it its sender has them. What remains is the same from call to call while only the history grows. Objects inside such
- * an object stay in it. `undefined` when `text` is not JSON, or there are none, or more than `elementsMax`.
+ * Takes the objects out of the lists of a text that is valid JSON, each in its own words: the messages of a request,
+ * however its sender wraps them. What remains is the same from call to call while only the history grows. Objects inside
+ * such an object stay in it. `undefined` where there are none, or more than `elementsMax`.
  */
 export function splitJsonDocument(text: string, elementsMax: number): JsonDocument | undefined {
-  if (!isJson(text)) return undefined;
   const elements: JsonElement[] = [];
   let frame = '';
   let from = 0;
@@ -33,7 +35,7 @@ export function splitJsonDocument(text: string, elementsMax: number): JsonDocume
       SEPARATOR.test(text);
       from = SEPARATOR.lastIndex;
       i = from - 1;
-    } else if (c === '[' || c === '{') open.push(c);
+    } else if ((c === '[' || c === '{') && open.push(c) > DEPTH_MAX) return undefined;
   }
   return elements.length === 0 ? undefined : { frame: frame + text.slice(from), elements };
 }
@@ -47,14 +49,5 @@ function endOfObject(text: string, start: number): number {
     if (c === '"') i = endOfString(text, i);
     else if (c === '{' || c === '[') depth++;
     else if ((c === '}' || c === ']') && --depth === 0) return i + 1;
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
