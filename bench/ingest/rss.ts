@@ -16,7 +16,8 @@ export interface RssSummary {
   mbPerMinute: number | null;
 }
 
-interface Sample {
+/** A look: when, and what was seen. */
+export interface Sample {
   atMs: number;
   mb: number;
 }
@@ -43,7 +44,8 @@ export function sampleRss(pid: number): RssSamples {
   };
 }
 
-function summaryOf(samples: readonly Sample[]): RssSummary {
+/** `null` for what too few samples say nothing of. */
+export function summaryOf(samples: readonly Sample[]): RssSummary {
   const [first, last] = [samples[0], samples.at(-1)];
   if (!first || !last) return { firstMinuteMb: null, lastMinuteMb: null, peakMb: null, mbPerMinute: null };
   const within = (from: number, to: number) =>

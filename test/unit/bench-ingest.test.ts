@@ -19,3 +19,17 @@ test('every request of the collector benchmark holds spans that no other has, wi
   }
   assert.equal(seen.size, 96);
 });
+
+test('a numbered request has the spans of its numbers, and is the same bytes again', () => {
+  const template = otlpTemplate(32, 1);
+  const first = Buffer.from(template.numbered(1));
+  const second = Buffer.from(template.numbered(33));
+  const numbers = [first, second].flatMap((body) =>
+    decode(body, 'protobuf').map(({ spanId }) => Number(`0x${spanId}`)),
+  );
+  assert.deepEqual(
+    numbers,
+    Array.from({ length: 64 }, (_, i) => i + 1),
+  );
+  assert.ok(template.numbered(1).equals(first));
+});

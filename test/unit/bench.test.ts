@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { bench as detect } from '../../bench/detect.ts';
 import { median, medianRatio, quantile, ratio } from '../../bench/harness/median.ts';
 import { jsonLine, tableText } from '../../bench/harness/report.ts';
+import { summaryOf } from '../../bench/ingest/rss.ts';
 
 const MAIN = join(import.meta.dirname, '../../bench/main.ts');
 const bench = (...args: string[]) => spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' });
@@ -29,6 +30,17 @@ test('a ratio without a reference is not measured; rounds are compared with them
   assert.equal(ratio(null, 2), null);
   assert.equal(medianRatio([1, 20, 3], [2, 10, 3]), 1);
   assert.equal(medianRatio([1, 2], [null, 4]), 0.5);
+});
+
+test('memory over time: its first and last minute, its peak, and how fast it grows', () => {
+  const samples = Array.from({ length: 181 }, (_, s) => ({ atMs: 5_000 + 1_000 * s, mb: 100 + s / 30 }));
+  const { firstMinuteMb, lastMinuteMb, peakMb, mbPerMinute } = summaryOf(samples);
+  assert.equal(firstMinuteMb, 101);
+  assert.equal(lastMinuteMb, 105);
+  assert.equal(peakMb, 106);
+  assert.ok(Math.abs(mbPerMinute! - 2) < 1e-9);
+  assert.deepEqual(summaryOf([{ atMs: 0, mb: 7 }]).mbPerMinute, null);
+  assert.equal(summaryOf([]).peakMb, null);
 });
 
 test('a report is one line of JSON with null for what was not measured, or a table of the same', () => {
