@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+import { usage } from './harness/child.ts';
 import { serve, settings } from './harness/child-side.ts';
 import { quantile } from './harness/median.ts';
 import { type OtlpTemplate, otlpTemplate } from './ingest/otlp-batch.ts';
@@ -12,11 +15,13 @@ export interface Offering {
   connections: number;
   seconds: number;
   spansPerRequest: number;
+  /** Compressed, as the senders that send most do: what many requests cost to send is little then. */
+  isPacked?: boolean;
   /** Without it each connection sends its next request when it has its answer. */
   requestsPerS?: number;
 }
 
-/** Requests, and milliseconds from sending one to the end of its answer. */
+/** Counted after a while in which queues fill. Requests, and milliseconds from sending one to the end of its answer. */
 export interface Offered {
   seconds: number;
   /** Sent, whatever came of it. */
@@ -27,12 +32,16 @@ export interface Offered {
   unsent: number;
   /** Connections that had to be opened again. */
   reconnects: number;
+  /** Of the collector's processor; `null` where the system does not say. */
+  cpuS: number | null;
   ackP50: number | null;
   ackP99: number | null;
 }
 
 const TEMPLATES = 8;
-const { collectorUrl } = settings<{ collectorUrl: string }>();
+/** Longer than a request may wait. */
+const LEAD_IN_S = 1.5;
+const { collectorUrl, collectorPid } = settings<{ collectorUrl: string; collectorPid: number }>();
 const { host } = new URL(collectorUrl);
 const templatesOf = new Map<number, OtlpTemplate[]>();
 
@@ -43,21 +52,49 @@ function templates(spans: number): OtlpTemplate[] {
   return made;
 }
 
-async function offer({ connections, seconds, spansPerRequest, requestsPerS }: Offering): Promise<Offered> {
-  const bodies = templates(spansPerRequest);
-  const head = `POST /v1/traces HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/x-protobuf\r\n`;
+/**
+ * A packed request once; one that the collector has not seen is that and another member with an unknown field. The
+ * spans in it are the same ones again, which nothing but the store can know.
+ */
+const packedOf = new Map<number, Buffer[]>();
+
+function packed(spans: number): Buffer[] {
+  const made = packedOf.get(spans) ?? templates(spans).map((template) => gzipSync(template.next()));
+  packedOf.set(spans, made);
+  return made;
+}
+
+const UNKNOWN_FIELD = Buffer.from([0x7a, 16]);
+const unseen = (body: Buffer) =>
+  Buffer.concat([body, gzipSync(Buffer.concat([UNKNOWN_FIELD, randomBytes(16)]))]);
+
+async function offer({
+  connections,
+  seconds,
+  spansPerRequest,
+  isPacked,
+  requestsPerS,
+}: Offering): Promise<Offered> {
+  const nextBody = isPacked
+    ? (n: number) => unseen(packed(spansPerRequest)[n % TEMPLATES]!)
+    : (n: number) => templates(spansPerRequest)[n % TEMPLATES]!.next();
+  nextBody(0); // made now, and not when time is measured
+  const head = `POST /v1/traces HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/x-protobuf\r\n${isPacked ? 'content-encoding: gzip\r\n' : ''}`;
   const free = await Promise.all(
     Array.from({ length: connections }, () => HttpConnection.open(collectorUrl)),
   );
-  const counts = { sent: 0, acknowledged: 0, refused: 0, reconnects: 0 };
-  const latencies: number[] = [];
+  let n = 0;
+  let counts = { sent: 0, acknowledged: 0, refused: 0, reconnects: 0 };
+  let latencies: number[] = [];
   const underWay = new Set<Promise<void>>();
   const start = performance.now();
-  const until = start + seconds * 1000;
+  const from = start + LEAD_IN_S * 1000;
+  const until = from + seconds * 1000;
   let isOver = false;
 
   const request = async (connection: HttpConnection): Promise<void> => {
-    const body = bodies[counts.sent++ % TEMPLATES]!.next();
+    const body = nextBody(n++);
+    counts.sent++;
     const sentAt = performance.now();
     let status = 0;
     try {
@@ -86,7 +123,7 @@ async function offer({ connections, seconds, spansPerRequest, requestsPerS }: Of
       ? Number.POSITIVE_INFINITY
       : ((Math.min(performance.now(), until) - start) / 1000) * requestsPerS;
   const dispatch = () => {
-    for (let allowed = due(); counts.sent < allowed && free.length > 0 && !isOver; ) {
+    for (let allowed = due(); n < allowed && free.length > 0 && !isOver; ) {
       const call = request(free.pop()!).then(
         () => {
           underWay.delete(call);
@@ -99,22 +136,30 @@ async function offer({ connections, seconds, spansPerRequest, requestsPerS }: Of
       underWay.add(call);
     }
   };
-  while (performance.now() < until) {
-    dispatch();
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  const keepOn = async (endMs: number) => {
+    while (performance.now() < endMs) {
+      dispatch();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  };
+  await keepOn(from);
+  counts = { sent: 0, acknowledged: 0, refused: 0, reconnects: 0 };
+  latencies = [];
+  const cpuBefore = usage(collectorPid).cpuS;
+  await keepOn(until);
   isOver = true;
-  const { sent } = counts;
-  for (const connection of free) connection.close();
-  await Promise.all(underWay);
-  return {
+  const cpuAfter = usage(collectorPid).cpuS;
+  const result = {
     ...counts,
     seconds,
-    sent,
-    unsent: requestsPerS === undefined ? 0 : Math.max(0, Math.floor(due()) - sent),
+    unsent: requestsPerS === undefined ? 0 : Math.max(0, Math.floor(due()) - n),
+    cpuS: cpuBefore === null || cpuAfter === null ? null : cpuAfter - cpuBefore,
     ackP50: quantile(latencies, 0.5),
     ackP99: quantile(latencies, 0.99),
   };
+  for (const connection of free) connection.close();
+  await Promise.all(underWay);
+  return result;
 }
 
 serve({}, offer);

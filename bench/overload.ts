@@ -19,7 +19,7 @@ export const bench: Bench = {
   flags: {
     factor: { help: 'offered load, in capacities', default: 5 },
     spans: { help: 'spans of a request under overload', default: 512 },
-    connections: { help: 'connections of the sender under overload', default: 128 },
+    connections: { help: 'connections of the sender under overload', default: 512 },
     sockets: { help: 'slow sockets', default: 1000 },
   },
   seconds: 10,
@@ -31,7 +31,7 @@ const LOAD_CORE = 1;
 const CAPACITY_CONNECTIONS = 16;
 const WARM_UP_S = 5;
 /** Of the honest sender: small requests and many, so that a hundredth of them is a number. */
-const HONEST = { spansPerRequest: 50, connections: 32 } as const;
+const HONEST = { spansPerRequest: 50, isPacked: true, connections: 32 } as const;
 /** Of what the collector can do with such requests. */
 const HONEST_SHARE = 0.2;
 
@@ -45,6 +45,9 @@ interface Stage {
 interface OverloadRound {
   capacity: number;
   goodput: number;
+  /** Acknowledged requests for a second of the collector's processor: what others do on the machine is not in it. */
+  capacityPerCpuS: number | null;
+  goodputPerCpuS: number | null;
   /** Sent, in capacities. */
   sentFactor: number;
   refusedPerS: number;
@@ -85,7 +88,7 @@ async function run(options: BenchOptions): Promise<Measured> {
         factor: flags['factor']!,
         connections: flags['connections']!,
         slow_sockets: `${flags['sockets']}, a byte a second each, half in the head and half in the body`,
-        requests: `${spans} spans with 20 attributes and one event each; beside slow sockets ${HONEST.spansPerRequest}`,
+        requests: `${spans} spans with 20 attributes and one event each, gzip; beside slow sockets ${HONEST.spansPerRequest}`,
         cores: canPin ? 'the collector on one, what sends and takes inserts on the other' : 'shared',
         capacity: `as fast as ${CAPACITY_CONNECTIONS} connections are acknowledged`,
         honest_requests_per_s: Math.round(requestsPerS),
@@ -102,6 +105,10 @@ async function run(options: BenchOptions): Promise<Measured> {
         goodput_vs_capacity: medianRatio(
           overload.map(({ goodput }) => goodput),
           overload.map(({ capacity }) => capacity),
+        ),
+        goodput_per_cpu_s_vs_capacity: medianRatio(
+          overload.map(({ goodputPerCpuS }) => goodputPerCpuS),
+          overload.map(({ capacityPerCpuS }) => capacityPerCpuS),
         ),
         p99_beside_slow_vs_alone: medianRatio(
           slow.map(({ beside }) => beside.ackP99),
@@ -125,13 +132,16 @@ async function setUp(stops: (() => Promise<unknown>)[]): Promise<Stage> {
     clickhouseUrl: sink.ready.url,
   });
   const { url } = collector.ready;
-  const sender = await child('overload-sender.ts', LOAD_CORE, { collectorUrl: url });
+  const sender = await child('overload-sender.ts', LOAD_CORE, {
+    collectorUrl: url,
+    collectorPid: collector.pid,
+  });
   const slow = await child('load/slow-sockets.ts', LOAD_CORE);
   return { url, collector, sender, slow };
 }
 
 const atCapacity = (stage: Stage, spansPerRequest: number, seconds: number) =>
-  offer(stage, { connections: CAPACITY_CONNECTIONS, seconds, spansPerRequest });
+  offer(stage, { connections: CAPACITY_CONNECTIONS, seconds, spansPerRequest, isPacked: true });
 
 async function overloadRound(stage: Stage, { seconds, flags }: BenchOptions): Promise<OverloadRound> {
   const full = await atCapacity(stage, flags['spans']!, seconds);
@@ -140,10 +150,13 @@ async function overloadRound(stage: Stage, { seconds, flags }: BenchOptions): Pr
     connections: flags['connections']!,
     seconds,
     spansPerRequest: flags['spans']!,
+    isPacked: true,
     requestsPerS: capacity * flags['factor']!,
   });
   return {
     capacity,
+    capacityPerCpuS: perCpuS(full),
+    goodputPerCpuS: perCpuS(over),
     goodput: over.acknowledged / over.seconds,
     sentFactor: over.sent / over.seconds / capacity,
     refusedPerS: over.refused / over.seconds,
@@ -151,6 +164,8 @@ async function overloadRound(stage: Stage, { seconds, flags }: BenchOptions): Pr
     ackP99: over.ackP99,
   };
 }
+
+const perCpuS = ({ acknowledged, cpuS }: Offered) => (cpuS === null ? null : acknowledged / cpuS);
 
 async function slowRound(
   stage: Stage,

@@ -4,7 +4,6 @@ import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
 import type { Prepared, Signal } from '../src/span/batch.ts';
-import { LIMITS } from '../src/span/limits.ts';
 import type { Store } from '../src/store/client.ts';
 import { REJECTIONS as SPAN_REJECTIONS } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
@@ -18,9 +17,9 @@ import { REJECTIONS as POINT_REJECTIONS } from './metrics/admit.ts';
 import { prepareMetrics } from './metrics/metrics.ts';
 import type { Answer } from './receive/answer.ts';
 import { type GrpcReceiver, startGrpcReceiver } from './receive/grpc.ts';
-import { PendingBytes } from './receive/pending.ts';
-import { WorkQueue } from './receive/queue.ts';
-import { type ExportRequest, type Readiness, type Receiver, startReceiver } from './receive/receive.ts';
+import { Intake } from './receive/intake.ts';
+import type { ExportRequest, Readiness } from './receive/options.ts';
+import { type Receiver, startReceiver } from './receive/receive.ts';
 import { readCertificate } from './receive/tls.ts';
 import type { Files } from './spool/files.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
@@ -62,6 +61,8 @@ export interface Collector {
 }
 
 const RETRY_AFTER_S = 1;
+/** A spool that is this full is full: what comes is refused before it is decoded in vain. */
+const SPOOL_FULL_SHARE = 0.99;
 /** At the end the spool is given this long to empty itself. */
 const DRAIN_MS = 5_000;
 
@@ -171,8 +172,12 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     return { ready: true, reasons }; // spans are taken all the same: that is what the spool is for
   }
 
-  const pending = new PendingBytes(options.pendingBytesMax ?? LIMITS.collectorPendingBytesMax);
-  const queue = new WorkQueue({ clock, waitMsMax: options.queueMsMax ?? LIMITS.collectorQueueMsMax });
+  const whyNotKept = () =>
+    spool.figures().bytes > SPOOL_FULL_SHARE * bytes_max
+      ? `The spool is full (${bytes_max} bytes): ClickHouse does not keep up.`
+      : undefined;
+  const { pendingBytesMax, queueMsMax } = options;
+  const intake = new Intake({ clock, whyNotKept, pendingBytesMax, queueMsMax });
   const { host, port, grpc_port } = config.collector;
   const shared = {
     host,
@@ -183,8 +188,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     accept,
     onAnswer: metrics.request.bind(metrics),
     bodyBytesMax,
-    pending,
-    queue,
+    intake,
   };
   let receiver: Receiver | undefined;
   let grpcReceiver: GrpcReceiver;
@@ -195,8 +199,8 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       readiness,
       metrics: () =>
         metrics.text({
-          pending_bytes: pending.bytes,
-          decode_wait_seconds: queue.waitMs / 1000,
+          pending_bytes: intake.pending.bytes,
+          decode_wait_seconds: intake.waitMs / 1000,
           ...spoolFigures(spool),
         }),
     });

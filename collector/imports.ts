@@ -4,7 +4,7 @@ import type { Prepared } from '../src/span/batch.ts';
 import type { Store } from '../src/store/client.ts';
 import { unknownSpans } from './insert/known.ts';
 import type { Answer } from './receive/answer.ts';
-import type { ExportRequest } from './receive/receive.ts';
+import type { ExportRequest } from './receive/options.ts';
 import type { Spool } from './spool/spool.ts';
 import type { Traces } from './traces.ts';
 

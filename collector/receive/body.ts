@@ -1,29 +1,38 @@
 import type { IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { LoopscopeError } from '../../src/errors.ts';
-import type { Lease } from './pending.ts';
+import type { Incoming } from './intake.ts';
 import { bomb, isBomb, isUnpackError, unpackerOf } from './unpack.ts';
 
 /**
  * Reads and unpacks a request body. The request itself stays open whatever happens, so that it can be answered.
  * Throws like `unpacked`, or the socket's own error when the sender went away.
  */
-export async function readBody(request: IncomingMessage, bytesMax: number, lease: Lease): Promise<Buffer> {
-  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
+export async function readBody(
+  request: IncomingMessage,
+  bytesMax: number,
+  incoming: Incoming,
+): Promise<Buffer> {
   const source = request.iterator({ destroyOnReturn: false });
-  return await unpacked(source, request.headers['content-encoding'], bytesMax, lease);
+  return await unpacked(source, request.headers['content-encoding'], bytesMax, incoming);
+}
+
+/** What the head announces; of a body in chunks nobody knows. */
+export function lengthOf({ headers }: IncomingMessage): number | undefined {
+  const length = headers['content-length'];
+  return length === undefined ? undefined : Number(length);
 }
 
 /**
  * What `source` gives, unpacked. It holds no byte past `bytesMax`, counted before and after unpacking, and none that
- * the lease did not grant; what it gives is the lease's memory. Throws `unsupported_media_type`, `body_too_large`, `overloaded` or `bad_input`, or the
- * source's own error.
+ * the lease did not grant; what it gives is the lease's memory. Throws `unsupported_media_type`, `body_too_large`,
+ * `overloaded` or `bad_input`, or the source's own error.
  */
 export async function unpacked(
   source: AsyncIterable<Buffer>,
   encoding: string | undefined,
   bytesMax: number,
-  lease: Lease,
+  { lease, arrival }: Incoming,
 ): Promise<Buffer> {
   const unpacker = unpackerOf(encoding);
   let received = 0;
@@ -31,6 +40,7 @@ export async function unpacked(
   async function* packed(): AsyncGenerator<Buffer> {
     for await (const chunk of source) {
       received += chunk.length;
+      arrival.received(chunk.length);
       if (received > bytesMax) throw tooLarge(bytesMax);
       yield chunk;
     }

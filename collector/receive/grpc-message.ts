@@ -1,6 +1,6 @@
 import { LoopscopeError } from '../../src/errors.ts';
 import { tooLarge, unpacked } from './body.ts';
-import type { Lease } from './pending.ts';
+import type { Incoming } from './intake.ts';
 
 /** A message of gRPC is preceded by a byte that says whether it is compressed, and four with its length. */
 const PREFIX_BYTES = 5;
@@ -14,7 +14,7 @@ export async function readMessage(
   source: AsyncIterable<Buffer>,
   encoding: string | undefined,
   bytesMax: number,
-  lease: Lease,
+  incoming: Incoming,
 ): Promise<Buffer> {
   const chunks = source[Symbol.asyncIterator]();
   let first = Buffer.alloc(0);
@@ -27,7 +27,7 @@ export async function readMessage(
   const length = first.readUInt32BE(1);
   if (length > bytesMax) throw tooLarge(bytesMax);
   const message = exactly(length, first.subarray(PREFIX_BYTES), chunks);
-  return await unpacked(message, compressed ? encoding : undefined, bytesMax, lease);
+  return await unpacked(message, compressed ? encoding : undefined, bytesMax, incoming);
 }
 
 /** `message` as it goes over the wire. */

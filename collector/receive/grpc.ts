@@ -14,7 +14,8 @@ import { type Answer, encodeAnswer } from './answer.ts';
 import { tokenCheck } from './authorize.ts';
 import { frame, readMessage } from './grpc-message.ts';
 import { grpcStatus } from './grpc-status.ts';
-import type { ReceiveOptions } from './receive.ts';
+import type { Incoming } from './intake.ts';
+import type { ReceiveOptions } from './options.ts';
 
 export type GrpcOptions = Omit<ReceiveOptions, 'readiness' | 'metrics'>;
 
@@ -57,7 +58,7 @@ const HEADERS = {
  * Throws `port_in_use`.
  */
 export async function startGrpcReceiver(options: GrpcOptions): Promise<GrpcReceiver> {
-  const { log, pending, queue, certificate, onAnswer } = options;
+  const { log, intake, certificate, onAnswer } = options;
   const bodyBytesMax = options.bodyBytesMax ?? LIMITS.otlpBodyBytesMax;
   const isAuthorized = tokenCheck(options.token);
   const settings = { maxConcurrentStreams: CALLS_PER_CONNECTION_MAX };
@@ -84,26 +85,31 @@ export async function startGrpcReceiver(options: GrpcOptions): Promise<GrpcRecei
       stream.respond({ ':status': 415 }, { endStream: true });
       return dismiss(stream);
     }
-    const lease = pending.lease();
+    let incoming: Incoming | undefined;
     try {
       const path = headers[':path'] ?? '';
       if (path === HEALTH_CHECK) return succeed(stream, SERVING);
       if (!isAuthorized(headers.authorization)) return refuse(stream, UNAUTHENTICATED);
       const signal = SIGNALS.get(path);
       if (signal === undefined) return refuse(stream, unknownMethod(path));
-      if (queue.isFull)
-        throw new LoopscopeError('overloaded', 'The collector is overloaded. Try again later.');
+      const length = headers['content-length'];
+      incoming = intake.open(length === undefined ? undefined : Number(length), isPacked(headers), () => {
+        onAnswer(408);
+        stream.close(http2.constants.NGHTTP2_CANCEL); // which a sender may repeat
+      });
       const source = stream.iterator({ destroyOnReturn: false });
-      const body = await readMessage(source, String(headers['grpc-encoding'] ?? ''), bodyBytesMax, lease);
+      const body = await readMessage(source, String(headers['grpc-encoding'] ?? ''), bodyBytesMax, incoming);
+      incoming.arrival.over();
       const accept = () => options.accept({ signal, body, encoding: 'protobuf', repeatable: false });
-      const answer = await queue.run(body.length, accept);
+      const answer = await intake.queue.run(body.length, accept);
       if (answer.kind === 'refused') return refuse(stream, answer);
       onAnswer(200);
       succeed(stream, encodeAnswer(answer, 'protobuf', signal).body);
     } catch (error) {
       if (!stream.destroyed) refuse(stream, refusal(error));
     } finally {
-      lease.release();
+      incoming?.arrival.over();
+      incoming?.lease.release();
     }
   }
 
@@ -146,6 +152,8 @@ export async function startGrpcReceiver(options: GrpcOptions): Promise<GrpcRecei
     },
   };
 }
+
+const isPacked = (headers: IncomingHttpHeaders) => (headers['grpc-encoding'] ?? 'identity') !== 'identity';
 
 /** Once it is answered: its sender need not send the rest, and what comes until it knows is thrown away. */
 function dismiss(stream: ServerHttp2Stream): void {

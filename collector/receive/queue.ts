@@ -4,10 +4,8 @@ import type { Clock } from '../../src/clock.ts';
  * Requests that are here whole and wait to be decoded. Decoding has the event loop, of which there is one, to itself;
  * everything else that the collector does happens between two of them. So what is scarce is the time of that loop,
  * and what a request costs of it goes by its bytes: the queue measures how many milliseconds a byte takes, everything
- * between included, and knows from that how long a newcomer would wait. Past `waitMsMax` it is full: the newest are
- * to be refused before anything is spent on them, and those that wait are served in the order they came.
- *
- * Bytes of a body that is still coming do not count: a sender that stops in the middle would keep the others out.
+ * between included, and knows from that how long a newcomer would wait. Past `waitMsMax` the newest are to be refused
+ * before anything is spent on them, and those that wait are served in the order they came.
  */
 export interface WorkQueueOptions {
   clock: Pick<Clock, 'nowNs'>;
@@ -29,24 +27,22 @@ interface Job {
 }
 
 export class WorkQueue {
-  private readonly options: WorkQueueOptions;
+  readonly waitMsMax: number;
+  private readonly clock: WorkQueueOptions['clock'];
   private readonly jobs: Job[] = [];
   private bytes = 0;
   private measured = FIRST_GUESS;
   /** When the last job of the busy time was done. */
   private lastDoneMs: number | undefined;
 
-  constructor(options: WorkQueueOptions) {
-    this.options = options;
+  constructor({ clock, waitMsMax }: WorkQueueOptions) {
+    this.clock = clock;
+    this.waitMsMax = waitMsMax;
   }
 
-  /** How long a request that came now would wait. */
-  get waitMs(): number {
-    return (this.bytes * this.measured.ms) / this.measured.bytes;
-  }
-
-  get isFull(): boolean {
-    return this.waitMs > this.options.waitMsMax;
+  /** How long a request that came now would wait, with `moreBytes` of bodies that are about to be here before it. */
+  waitMs(moreBytes = 0): number {
+    return ((this.bytes + moreBytes) * this.measured.ms) / this.measured.bytes;
   }
 
   /** Runs `work`, which is an async function, when its turn comes. Its part up to the first wait is what is measured, and what others wait for. */
@@ -83,6 +79,6 @@ export class WorkQueue {
   }
 
   private nowMs(): number {
-    return Number(this.options.clock.nowNs()) / 1e6;
+    return Number(this.clock.nowNs()) / 1e6;
   }
 }

@@ -23,6 +23,12 @@ export const LIMITS = {
    * their body is read. Well within the time after which senders give up, and their request would be served in vain.
    */
   collectorQueueMsMax: 500,
+  /**
+   * A body that comes more slowly than this is cut off: after so many seconds of it, and where memory for bodies is
+   * short after the first. Senders give up after ten seconds, so that who needs longer is not one.
+   */
+  collectorBodyBytesPerSMin: 16 * 1024,
+  collectorBodySlowSMax: 5,
   attributesPerSpanMax: 1024,
   eventsPerSpanMax: 1024,
   linksPerSpanMax: 1024,

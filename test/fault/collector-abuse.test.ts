@@ -9,11 +9,12 @@ import { deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import pino from 'pino';
 import { type Collector, type CollectorOptions, startCollector } from '../../collector/collector.ts';
 import { unpacked } from '../../collector/receive/body.ts';
-import { PendingBytes } from '../../collector/receive/pending.ts';
+import { Intake } from '../../collector/receive/intake.ts';
 import { WorkQueue } from '../../collector/receive/queue.ts';
 import { systemClock } from '../../src/clock.ts';
-import { loadConfig } from '../../src/config.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
 import { LoopscopeError } from '../../src/errors.ts';
+import { openStore } from '../../src/store/client.ts';
 import { mutations, soundRequest } from '../support/mutations.ts';
 import { startTestStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
@@ -34,9 +35,13 @@ after(async () => {
 });
 
 let spools = 0;
-async function start(t: TestContext, options: Partial<CollectorOptions> = {}): Promise<Collector> {
+async function start(
+  t: TestContext,
+  options: Partial<CollectorOptions> = {},
+  settings: Partial<Config['collector']> = {},
+): Promise<Collector> {
   const collector = await startCollector({
-    config: { collector: { ...loadConfig(undefined, {}).collector, port: 0, grpc_port: 0 } },
+    config: { collector: { ...loadConfig(undefined, {}).collector, port: 0, grpc_port: 0, ...settings } },
     folder: join(folder, `spool-${spools++}`),
     store: clickhouse.store,
     clock: systemClock(),
@@ -73,21 +78,24 @@ const rows = async () =>
 
 test('of a bomb no more is unpacked than shows what it is', async () => {
   const MB = 1024 * 1024;
-  const zeros = Buffer.alloc(80 * MB);
+  const zeros = Buffer.alloc(16 * MB);
   for (const [encoding, body] of [
     ['gzip', gzipSync(zeros)],
     ['deflate', deflateSync(zeros)],
     ['zstd', zstdCompressSync(zeros)],
   ] as const) {
-    const pending = new PendingBytes(1024 * MB);
+    const intake = new Intake({ clock: systemClock(), pendingBytesMax: 1024 * MB });
     async function* pieces() {
       for (let from = 0; from < body.length; from += 64 * 1024) yield body.subarray(from, from + 64 * 1024);
     }
-    await assert.rejects(unpacked(pieces(), encoding, 64 * MB, pending.lease()), (error) => {
+    const incoming = intake.open(body.length, true, () => {});
+    await assert.rejects(unpacked(pieces(), encoding, 64 * MB, incoming), (error) => {
       assert.ok(error instanceof LoopscopeError && error.code === 'body_too_large');
       return /200 times/.test(error.message);
     });
-    assert.ok(pending.bytes < 32 * MB, `${encoding}: ${pending.bytes} bytes were held`);
+    const { bytes } = intake.pending;
+    assert.ok(bytes < 32 * MB, `${encoding}: ${bytes} bytes were held`);
+    incoming.arrival.over();
   }
 });
 
@@ -156,8 +164,9 @@ test('a sender whose long body nobody reads gets its answer all the same, and is
   const collector = await start(t, { queueMsMax: 0 });
   const agent = new Agent({ keepAlive: true });
   t.after(() => agent.destroy());
+  const long = Buffer.concat(Array.from({ length: 600 }, (_, n) => soundRequest('protobuf', 10_000 + n)));
   const bodies = Array.from({ length: 20 }, (_, i) =>
-    Buffer.concat(Array.from({ length: 600 }, (_, n) => soundRequest('protobuf', 10_000 + 600 * i + n))),
+    Buffer.concat([long, soundRequest('protobuf', 20_000 + i)]),
   );
   const statuses = await Promise.all(
     bodies.map(async (body) => (await post(collector.url, TYPES.protobuf, body, agent)).status),
@@ -185,19 +194,19 @@ test('the queue knows from what a byte cost how long a newcomer would wait', asy
     [...order].sort((a, b) => a - b),
     'first come, first served',
   );
-  assert.equal(queue.waitMs, 0);
+  assert.equal(queue.waitMs(), 0);
   const waiting: Promise<void>[] = [];
-  while (!queue.isFull) waiting.push(queue.run(98_000, work(0)));
+  while (queue.waitMs() <= queue.waitMsMax) waiting.push(queue.run(98_000, work(0)));
   assert.ok(waiting.length >= 5 && waiting.length <= 7, `${waiting.length} of 100 ms each within 500 ms`);
   await Promise.all(waiting);
-  assert.equal(queue.isFull, false);
+  assert.equal(queue.waitMs(), 0);
   await assert.rejects(
     queue.run(1, async () => {
       throw new Error('a bug');
     }),
     /a bug/,
   );
-  assert.equal(queue.waitMs, 0, 'a failure takes its place in the queue with it');
+  assert.equal(queue.waitMs(), 0, 'a failure takes its place in the queue with it');
 });
 
 test('beside senders that never come to an end an honest one is served, and those hold what they sent and no more', async (t) => {
@@ -229,4 +238,49 @@ test('beside senders that never come to an end an honest one is served, and thos
     () => sockets.some((socket) => socket.destroyed),
     30_000,
   );
+});
+
+test('bodies that stop in the middle lose their memory, and keep nobody out for long', async (t) => {
+  const collector = await start(t, { pendingBytesMax: 4_000_000 });
+  const { port, hostname } = new URL(collector.url);
+  const head = `POST /v1/traces HTTP/1.1\r\nhost: slow\r\ncontent-type: ${TYPES.protobuf}\r\ncontent-length: 200000\r\n\r\n`;
+  let cutOff = 0;
+  const stalled = Array.from({ length: 60 }, () => {
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {});
+    socket.on('close', () => cutOff++);
+    socket.resume().write(Buffer.concat([Buffer.from(head), Buffer.alloc(100_000)]));
+    return socket;
+  });
+  t.after(() => {
+    for (const socket of stalled) socket.destroy();
+  });
+  await until('memory to be short', async () => (await figure(collector, 'pending_bytes')) > 3_000_000);
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const status = async () =>
+    (await post(collector.url, TYPES.protobuf, soundRequest('protobuf', 1), agent)).status;
+  assert.equal(await status(), 503, 'newcomers are refused before those under way');
+  await until('an honest sender to be served', async () => (await status()) === 200, 20_000);
+  await until('the others to be cut off', () => cutOff === stalled.length, 20_000);
+  assert.equal(await figure(collector, 'pending_bytes'), 0);
+  assert.ok((await figure(collector, 'requests_total\\{status="408"\\}')) >= 30, 'and that is counted');
+});
+
+test('a spool that is full refuses by the head, before anything is decoded', async (t) => {
+  const { spool } = loadConfig(undefined, {}).collector;
+  const away = openStore({ url: 'http://127.0.0.1:9' });
+  t.after(() => away.close());
+  const collector = await start(t, { store: away }, { spool: { ...spool, bytes_max: 1_000_000 } });
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  let n = 0;
+  const send = async (requests: number) => {
+    const body = Buffer.concat(Array.from({ length: requests }, () => soundRequest('protobuf', n++)));
+    return (await post(collector.url, TYPES.protobuf, body, agent)).status;
+  };
+  for (const requests of [200, 50, 10, 1])
+    await until(`${requests} to find no room`, async () => (await send(requests)) === 503);
+  const senseless = await post(collector.url, TYPES.protobuf, Buffer.from('this is no request'), agent);
+  assert.equal(senseless.status, 503, 'and not 400, which it takes decoding to know');
 });
