@@ -5,7 +5,7 @@ import type { Attributes, Span } from '../../src/span/span.ts';
 import { type Capture, ContentMover } from './content.ts';
 import { boundAttributes, cutText } from './cut.ts';
 import { type FindLoop, isGenAi, loopOf, normalize } from './normalize.ts';
-import { addTexts } from './texts.ts';
+import { addTexts, dropJoinedText } from './texts.ts';
 
 /** Why a span was not taken. */
 export const REJECTIONS = {
@@ -55,6 +55,7 @@ export class Admission {
     // Nobody could have said what is to be kept of a span that belongs to no loop, and nothing shows it.
     const capture = loop === undefined ? 'off' : this.capture(loop);
     if (kind === 'call' && capture !== 'off') addTexts(span.attributes);
+    dropJoinedText(span.attributes);
     const ofGenAi = isGenAi(span);
     this.content.fromAttributes(span.attributes, capture, ofGenAi);
     for (const event of span.events) this.content.fromEvent(event, capture, ofGenAi);

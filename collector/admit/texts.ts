@@ -24,6 +24,12 @@ export function addTexts(attributes: Attributes): void {
     attributes[A.outputText] ??= cutText(answer, LIMITS.attributeValueBytesMax);
 }
 
+/** Takes the input's text from a span that brings one, where it joins several messages that the span brings as well. */
+export function dropJoinedText(attributes: Attributes): void {
+  if (A.inputText in attributes && textsOfJson(attributes[A.inputMessages], 'user').length > 1)
+    delete attributes[A.inputText];
+}
+
 /** The texts of a role's messages, as one place has them; none where there is no such place. */
 type Reader = (attributes: Attributes, role: 'user' | 'assistant') => string[];
 

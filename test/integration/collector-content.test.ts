@@ -192,6 +192,26 @@ test('of a loop that keeps all, what log records say is in the messages alone, a
   for (const { hash, content } of messages) assert.ok(logs.includes(hash), content);
 });
 
+test('content is found on spans that would go the fast way: by its name alone, or by that of its event', async () => {
+  const text = 'FAST SECRET';
+  const ours = { [A.record]: 'call', [A.loop]: 'off-ours', [A.runId]: 'r' };
+  const plain = { 'http.route': '/' };
+  await sendSpans('off-fast', [
+    { name: 'a', attributes: { ...ours, 'llm.input_messages.0.message.content': text }, events: [] },
+    { name: 'b', attributes: ours, events: [{ name: 'gen_ai.user.message', attributes: { content: text } }] },
+    { name: 'c', attributes: plain, events: [{ name: 'gen_ai.choice', attributes: { message: text } }] },
+    { name: 'd', attributes: plain, events: [{ name: 'e', attributes: { 'gen_ai.prompt': text } }] },
+    { name: 'e', attributes: { ...plain, 'gen_ai.completion.0.content': text }, events: [] },
+    {
+      name: 'claude_code.tool',
+      attributes: plain,
+      events: [{ name: 'tool.output', attributes: { output: text } }],
+    },
+  ]);
+  const all = await everything('otel_traces', 'messages');
+  assert.ok(all.includes('"http.route"') && !all.includes(text));
+});
+
 test('a loop that the span names keeps what that loop keeps, whatever its service', async () => {
   const [first] = secret('RESOURCE');
   await sendSpans('full-service', [

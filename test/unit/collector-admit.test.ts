@@ -58,6 +58,22 @@ test('what is kept of content follows what the loop asks for', () => {
   }
 });
 
+test('a text that joins messages is not kept beside them: it would be another one with every call', () => {
+  const said = (...texts: string[]) => ({
+    [A.inputText]: texts.join('\n'),
+    [A.inputHash]: 'h',
+    [A.inputMessages]: JSON.stringify(
+      texts.map((text) => ({ role: 'user', parts: [{ type: 'text', content: text }] })),
+    ),
+  });
+  const of = (...texts: string[]) => {
+    const { spans, messages } = admit([span({}, said(...texts))], full);
+    return [messages.length, A.inputTextHash in spans[0]!.attributes, spans[0]!.attributes[A.inputHash]];
+  };
+  assert.deepEqual(of('one'), [2, true, 'h']);
+  assert.deepEqual(of('one', 'two'), [2, false, 'h']);
+});
+
 test('messages that are no JSON array are kept as one', () => {
   const { spans, messages } = admit([span({}, { [A.inputMessages]: 'hello' })], full);
   assert.deepEqual(messages, [{ hash: contentHash('hello'), role: '', content: 'hello' }]);
