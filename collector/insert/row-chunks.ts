@@ -1,6 +1,6 @@
-import { LoopscopeError } from '../../src/errors.ts';
 import type { Chunk, Table } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
+import { rowsTooLong } from '../decode/refusals.ts';
 import { bySize } from './chunks.ts';
 
 /** Days of one insert: ClickHouse refuses a block of more than 100 partitions. */
@@ -23,11 +23,7 @@ export function rowChunks(table: Table, rows: Iterable<Row>): Chunk[] {
   for (const { day, columns } of rows) {
     const line = `${JSON.stringify(columns)}\n`;
     length += line.length;
-    if (length > LIMITS.rowsPerRequestLengthMax)
-      throw new LoopscopeError(
-        'body_too_large',
-        `The request's rows are longer than ${LIMITS.rowsPerRequestLengthMax} characters, with their resource in each. Send smaller batches.`,
-      );
+    if (length > LIMITS.rowsPerRequestLengthMax) throw rowsTooLong();
     const lines = byDay.get(day);
     if (lines) lines.push(line);
     else byDay.set(day, [line]);

@@ -5,6 +5,9 @@ import type { Names } from './names.ts';
 /** A shape has at most so many names; what follows is no longer compared with it. */
 const SHAPE_MAX = 64;
 const NO_RUN = -1;
+const FIRST_NAMES = 1024;
+/** Room for more names than this is given back after a block. */
+const KEPT_NAMES_MAX = 1 << 18;
 const INT32_MAX = 0x7fff_ffff;
 
 /**
@@ -25,7 +28,7 @@ export class AttributesColumn {
   /** The map that was begun has, so far, the names of the shape, and none of its keys is written. */
   private isFollowing = false;
   /** By name, the map it was last a key in: a key comes once in a map. */
-  private seenIn = new Int32Array(1024);
+  private seenIn = new Int32Array(FIRST_NAMES);
   private mapNumber = 1;
 
   constructor(names: Names) {
@@ -75,6 +78,7 @@ export class AttributesColumn {
     this.maps.reset();
     this.values.reset(keepMax);
     this.shapeAt = NO_RUN;
+    if (this.seenIn.length > KEPT_NAMES_MAX) this.seenIn = new Int32Array(FIRST_NAMES);
     this.nextMap();
   }
 
@@ -90,9 +94,11 @@ export class AttributesColumn {
     return true;
   }
 
+  /** A map that had a key nobody could read has fewer keys than it counts, and is taken back. */
   private leaveShape(size: number): void {
     this.isFollowing = false;
-    for (let i = 0; i < size; i++) this.add(this.shape[i]!);
+    const keys = Math.min(size, this.shapeSize);
+    for (let i = 0; i < keys; i++) this.add(this.shape[i]!);
   }
 
   /** Of the map whose `size` keys are the last ones; gives where they are. */

@@ -46,6 +46,8 @@ export class Offsets {
 
 /** Arrays longer than this are given back to the garbage collector after their block. */
 const KEPT_ELEMENTS_MAX = 1 << 20;
+/** And these where they have room for more names. */
+const KEPT_NAMES_MAX = 1 << 18;
 
 /** Has a dictionary of its own in every block, and brings all of it. */
 const DICTIONARY_IN_BLOCK = 0x600;
@@ -106,6 +108,10 @@ export class LowCardinality {
       this.block = 1;
     }
     if (this.values.length > KEPT_ELEMENTS_MAX) this.values = new Uint32Array(FIRST_ROWS);
+    if (this.placeOf.length <= KEPT_NAMES_MAX) return;
+    this.dictionary = new Uint32Array(FIRST_ROWS);
+    this.placeOf = new Uint32Array(FIRST_ROWS);
+    this.placedIn = new Uint32Array(FIRST_ROWS);
   }
 
   /** Stands before everything else of a column, also before the offsets of lists around it. */

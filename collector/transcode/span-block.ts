@@ -68,6 +68,9 @@ export class SpanBlock {
     if (this.rows >= ROWS_MAX || this.attributes.values.length + this.resources.values.length >= BYTES_MAX)
       return true;
     if (this.eventAttributes.values.length + this.linkAttributes.values.length >= BYTES_MAX) return true;
+    // All rows have their scope's texts, which may be long.
+    if (this.scopeName.length + this.scopeVersion.length >= BYTES_MAX) return true;
+    if (this.statusMessage.length + this.traceState.length >= BYTES_MAX) return true;
     const day = dayOf(startLow, startHigh);
     return day !== this.lastDay && this.days.size >= DAYS_MAX && !this.days.has(day);
   }
@@ -154,7 +157,10 @@ export class SpanBlock {
 
   /** The rows as one insert, and an empty block again; `undefined` where there is none. */
   finish(): Chunk | undefined {
-    if (this.rows === 0) return undefined;
+    if (this.rows === 0) {
+      this.reset(); // rows that were taken back leave names
+      return undefined;
+    }
     const chunk: Chunk = {
       table: 'otel_traces',
       format: 'Native',

@@ -1,7 +1,9 @@
 import type { Chunk } from '../../src/span/batch.ts';
+import { LIMITS } from '../../src/span/limits.ts';
 import { type Attributes, emptyAttributes, type Span } from '../../src/span/span.ts';
 import type { Admission } from '../admit/admit.ts';
 import { decodeSpan, keyValue } from '../decode/protobuf.ts';
+import { rowsTooLong } from '../decode/refusals.ts';
 import { appendSpan, high, low } from './append.ts';
 import { KeyValueReader } from './key-value.ts';
 import { SpanBlock } from './span-block.ts';
@@ -24,6 +26,8 @@ const SECOND = (2 << 3) | LEN;
 export class Transcoder {
   private readonly block = new SpanBlock();
   private readonly chunks: Chunk[] = [];
+  /** Of the chunks. */
+  private bytes = 0;
 
   private readonly reader = new SpanReader(this.block);
 
@@ -50,6 +54,7 @@ export class Transcoder {
   }
 
   private collect(fill: () => void): Chunk[] {
+    this.bytes = 0;
     try {
       fill();
       this.finishBlock();
@@ -63,7 +68,11 @@ export class Transcoder {
 
   private finishBlock(): void {
     const chunk = this.block.finish();
-    if (chunk) this.chunks.push(chunk);
+    if (!chunk) return;
+    this.chunks.push(chunk);
+    this.bytes += chunk.bytes.length;
+    // Each row has its resource and scope, so that a short request may become rows without end.
+    if (this.bytes > LIMITS.rowsPerRequestLengthMax) throw rowsTooLong();
   }
 
   private appendOne(span: Span): void {
