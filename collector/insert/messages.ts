@@ -23,7 +23,7 @@ export class MessageRows {
       format: 'JSONEachRow',
       rows: some.length,
       partitions: [],
-      bytes: Buffer.from(some.map((row) => `${JSON.stringify(row)}\n`).join('')),
+      bytes: Buffer.from(some.map(line).join('')),
     }));
   }
 
@@ -33,3 +33,7 @@ export class MessageRows {
     for (const { hash } of messages) if (!this.remembered.has(hash)) this.remembered.add(hash);
   }
 }
+
+/** Texts out of JSON may have half a character (a lone surrogate), for which ClickHouse refuses all rows of an insert. */
+const line = ({ hash, role, content }: Message): string =>
+  `${JSON.stringify({ hash, role: role.toWellFormed(), content: content.toWellFormed() })}\n`;

@@ -3,8 +3,9 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { Admission, admit } from '../../collector/admit/admit.ts';
 import { decode } from '../../collector/decode/decode.ts';
+import { Traces } from '../../collector/traces.ts';
 import { Transcoder } from '../../collector/transcode/transcode.ts';
-import { seededRandom } from '../../src/clock.ts';
+import { seededRandom, systemClock } from '../../src/clock.ts';
 import { A } from '../../src/span/attributes.ts';
 import type { Chunk } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
@@ -232,6 +233,42 @@ test('names without end do not stay in memory, and each is what it was', async (
     assert.equal(new Set(keys).size, 300 * 60);
     assert.ok(keys.every((key) => key!.startsWith(`${round}-`)));
   }
+});
+
+test('half a character in what was said is mended, and keeps no other message from being stored', async () => {
+  const said = JSON.stringify([
+    { role: 'user', parts: [{ type: 'text', content: 'sound' }] },
+    { role: 'user\ud800', parts: [{ type: 'text', content: 'half' }] },
+  ]);
+  const output = JSON.stringify([
+    { role: 'assistant', parts: [{ type: 'text', content: 'an answer \ud83d' }] },
+  ]);
+  const texts = { [A.operation]: 'chat', [A.loop]: 'l', [A.inputMessages]: said, [A.outputMessages]: output };
+  const attributes = Object.entries(texts).map(([key, stringValue]) => ({ key, value: { stringValue } }));
+  const { store } = clickhouse;
+  const traces = new Traces({ clock: systemClock(), capture, findLoop: undefined });
+  const { chunks } = traces.prepare(requestOf({ attributes }), 'protobuf');
+  const messages = chunks.filter(({ table }) => table === 'messages');
+  await store.insertRaw(
+    'messages',
+    'JSONEachRow',
+    messages.map((c) => c.bytes),
+    'half a character',
+  );
+  const rows = await store.query<{ role: string; content: string }>(
+    'SELECT role, content FROM loopscope.messages',
+  );
+  assert.deepEqual(
+    rows
+      .map(({ role }) => role)
+      .toSorted()
+      .slice(-2),
+    ['user', 'user\ufffd'],
+  );
+  assert.ok(
+    rows.some(({ content }) => content === 'an answer \ufffd'),
+    JSON.stringify(rows),
+  );
 });
 
 let spanIds = 0;
