@@ -48,7 +48,10 @@ export class CursorFile {
     this.generation = generation;
   }
 
-  /** Opens the one in `folder` or makes one, to be saved. `cursor` is missing where none was there that can be read. */
+  /**
+   * Opens the one in `folder` or makes one, to be saved. `cursor` is missing where none was there that can be read.
+   * Its entry in the folder is forced by recovery, which comes before anything is delivered.
+   */
   static async open(files: Files, folder: string): Promise<{ file: CursorFile; cursor: Cursor | undefined }> {
     const path = join(folder, NAME);
     const exists = (await files.list(folder)).includes(NAME);
@@ -59,7 +62,6 @@ export class CursorFile {
       const newest = slots.sort((a, b) => b.generation - a.generation)[0];
       if (!newest) {
         await file.write(Buffer.alloc(2 * SLOT_BYTES), 0); // its pages are reserved from the start
-        await files.syncFolder(folder);
       } else await file.datasync(); // a process that was killed may have written it and not forced it
       return { file: new CursorFile(file, newest?.generation ?? 0), cursor: newest?.cursor };
     } catch (error) {

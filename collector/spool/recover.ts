@@ -47,7 +47,8 @@ type Misplaced = 'foreign' | 'unknown_version';
  */
 export async function recover(options: RecoverOptions): Promise<Recovered> {
   const { files, folder, cursor, digests, setAside, count } = options;
-  await files.syncFolder(folder); // of what a killed process did here the rest takes no account
+  // The cursor's entry, if it is new, and what a killed process did here, of which the rest takes no account.
+  await files.syncFolder(folder);
   await digests.load();
   const names = await files.list(folder);
   for (const name of names) if (name.endsWith('.tmp')) await files.unlink(join(folder, name));

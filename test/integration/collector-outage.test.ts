@@ -1,19 +1,15 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Collector } from '../../collector/collector.ts';
 import { A } from '../../src/span/attributes.ts';
 import { recordSpanId, runTraceId } from '../../src/span/ids.ts';
 import { openStore, type Store } from '../../src/store/client.ts';
 import { startTestCollector } from '../support/collector.ts';
+import { startLine } from '../support/line.ts';
 import { startTestStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
-/**
- * The collector against a real ClickHouse behind a line that can be cut: `down` refuses connections, `mute` lets
- * requests through and cuts the connection where the answer should come.
- */
+/** The collector against a real ClickHouse behind a line that can be cut. */
 let clickhouse: Awaited<ReturnType<typeof startTestStore>>;
 let line: Awaited<ReturnType<typeof startLine>>;
 let store: Store;
@@ -54,7 +50,7 @@ test('an insert whose answer is lost is stored once, in the table and in the run
   line.set('mute-once');
   assert.equal((await send('muted', 1)).status, 200);
   assert.deepEqual(await counts('muted'), { spans: 1, ids: 1 });
-  assert.ok(line.muted() > 0, 'an answer was lost');
+  assert.ok(line.disturbed() > 0, 'an answer was lost');
   const [run] = await clickhouse.store.query<{ calls: number }>(
     "SELECT calls FROM loopscope.runs WHERE loop = 'muted'",
   );
@@ -64,7 +60,7 @@ test('an insert whose answer is lost is stored once, in the table and in the run
 test('spans stored though every answer was lost are not doubled', async () => {
   line.set('mute');
   assert.equal((await send('doubtful', 1)).status, 200);
-  await until('lost answers', () => line.muted() > 3);
+  await until('lost answers', () => line.disturbed() > 3);
   line.set('up');
   assert.deepEqual(await counts('doubtful'), { spans: 1, ids: 1 });
 });
@@ -120,43 +116,4 @@ async function counts(loop: string): Promise<{ spans: number; ids: number }> {
     { loop },
   );
   return row!;
-}
-
-type Mode = 'up' | 'down' | 'mute' | 'mute-once';
-
-async function startLine(port: number) {
-  let mode: Mode = 'up';
-  let muted = 0;
-  const sockets = new Set<Socket>();
-  const server = createServer((client) => {
-    sockets.add(client);
-    client.on('close', () => sockets.delete(client)).on('error', () => {});
-    if (mode === 'down') return client.destroy();
-    const upstream = connect(port, '127.0.0.1');
-    client.pipe(upstream);
-    upstream.on('error', () => client.destroy()).on('close', () => client.destroy());
-    upstream.on('data', (chunk) => {
-      if (mode === 'up') return client.write(chunk);
-      muted++;
-      if (mode === 'mute-once') mode = 'up';
-      return client.destroy();
-    });
-    client.on('close', () => upstream.destroy());
-    return undefined;
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    set: (next: Mode) => {
-      mode = next;
-      if (next === 'down') for (const socket of sockets) socket.destroy();
-    },
-    muted: () => muted,
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
-  };
 }

@@ -95,9 +95,6 @@ export const openTestSpool = (
     ...options,
   });
 
-/** What a disk may leave out; each makes a promise of the spool untrue, and the tests must see it. */
-export type Mutation = 'fdatasync' | 'sync_folder' | 'token';
-
 /**
  * A disk with a memory of what was forced to it. An operation can fail, or end the process before, in the middle of or
  * after it; a power cut then takes back what was not forced.
@@ -181,7 +178,6 @@ export class TestDisk {
       },
       datasync: () =>
         this.step('datasync', async () => {
-          if (this.plan.mutation === 'fdatasync') return;
           await file.datasync();
           this.durable.delete(path);
         }),
@@ -230,7 +226,6 @@ export class TestDisk {
         }),
       syncFolder: (path) =>
         this.step('syncFolder', async () => {
-          if (this.plan.mutation === 'sync_folder') return;
           await nodeFiles.syncFolder(path);
           const others = this.undo.filter((u) => u.folder !== path);
           this.undo.splice(0, this.undo.length, ...others);
@@ -247,5 +242,4 @@ export interface DiskPlan {
   /** Number of the operation at which the process ends. */
   crashAt?: number;
   moment?: 'before' | 'middle' | 'after';
-  mutation?: Mutation;
 }
