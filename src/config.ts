@@ -49,6 +49,8 @@ const ConfigFile = z.strictObject({
       token_env: z.string().min(1).optional(),
       /** Files with certificate and key in PEM, relative to the settings' folder; plain text without them. */
       tls: z.strictObject({ cert_file: z.string().min(1), key_file: z.string().min(1) }).optional(),
+      /** Who signed the certificate, in PEM, for those who send to the collector; `tls.cert_file` itself without it. */
+      ca_file: z.string().min(1).optional(),
       /** Where a gateway on its own sends its spans; `up` fills it in. */
       url: url.optional(),
       /** What is acknowledged and not in ClickHouse yet, in `<data_dir>/spool`. */
@@ -113,10 +115,11 @@ export interface WebhookConfig {
   secret: string | undefined;
 }
 
-export interface CollectorConfig extends Omit<ConfigFile['collector'], 'tls'> {
+export interface CollectorConfig extends Omit<ConfigFile['collector'], 'tls' | 'ca_file'> {
   /** The token itself, where the environment has it. */
   token: string | undefined;
   tls: { cert_file: string; key_file: string } | undefined;
+  ca_file: string | undefined;
 }
 
 export interface Config extends Omit<ConfigFile, 'providers' | 'alerts' | 'collector'> {
@@ -191,7 +194,7 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
       api_key: p.api_key_env ? env[p.api_key_env] : undefined,
     };
   }
-  const { token_env, tls } = settings.collector;
+  const { token_env, tls, ca_file } = settings.collector;
   return deepFreeze({
     ...settings,
     collector: {
@@ -201,6 +204,7 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
         cert_file: resolve(directory, tls.cert_file),
         key_file: resolve(directory, tls.key_file),
       },
+      ca_file: ca_file && resolve(directory, ca_file),
     },
     path: file && resolve(file),
     directory,

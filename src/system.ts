@@ -139,7 +139,9 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     const keys = await openKeyRing(store, clock);
     closers.push(() => keys.close());
     const collectorUrl =
-      endpoints.collector ?? config.collector.url ?? `http://127.0.0.1:${config.collector.port}`;
+      endpoints.collector ??
+      config.collector.url ??
+      `${config.collector.tls ? 'https' : 'http'}://127.0.0.1:${config.collector.port}`;
     const gateway = await startGateway({
       config: { ...config, collector: { ...config.collector, url: collectorUrl } },
       registry: () => registry.current(),

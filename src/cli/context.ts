@@ -72,8 +72,8 @@ export function createContext(given: Partial<CliEnvironment> = {}): CliContext {
     endpoints,
     clickhouseUrl,
     collectorUrl: () => {
-      const { url, host, port } = config().collector;
-      return url ?? endpoints()?.collector ?? `http://${host}:${port}`;
+      const { url, host, port, tls } = config().collector;
+      return url ?? endpoints()?.collector ?? `${tls ? 'https' : 'http'}://${host}:${port}`;
     },
     store: () => {
       store ??= openStore({ url: clickhouseUrl() });

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { collectorAuthorities, fetchTrusting } from '../collector-trust.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { CliContext } from './context.ts';
 import {
@@ -43,6 +44,7 @@ async function examine(context: CliContext): Promise<Check[]> {
   );
   if (configuration.state === 'fail') return [checkNode(), configuration];
   const config = context.config();
+  const fetchCollector = fetchTrusting(collectorAuthorities(config.collector));
   const running = context.endpoints();
   const urlOf = (role: 'gateway' | 'collector' | 'evals') =>
     running?.[role] ?? `http://${config[role].host}:${config[role].port}`;
@@ -54,10 +56,10 @@ async function examine(context: CliContext): Promise<Check[]> {
     checkDisk(config.data_dir),
     ...(await checkClickHouse(context.store(), context.clock)),
     ...(await checkStorage(context.store(), config.retention)),
-    ...(await checkSpool(context.collectorUrl(), config.collector.spool)),
+    ...(await checkSpool(context.collectorUrl(), config.collector.spool, fetchCollector)),
     ...(await Promise.all([
       checkRole('gateway', urlOf('gateway'), running?.gateway !== undefined),
-      checkRole('collector', context.collectorUrl(), running?.collector !== undefined),
+      checkRole('collector', context.collectorUrl(), running?.collector !== undefined, fetchCollector),
       checkRole('evals', urlOf('evals'), running?.evals !== undefined),
       ...Object.entries(config.providers).map(([name, provider]) => checkProvider(name, provider)),
     ])),

@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../clock.ts';
+import type { Fetch } from '../collector-trust.ts';
 import type { Config, ProviderConfig } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { Store } from '../store/client.ts';
@@ -121,8 +122,13 @@ export function checkSkew(skewMs: number): Check {
 }
 
 /** Whether a role answers. One that is not expected to run here is only worth a remark. */
-export async function checkRole(role: string, url: string, expected: boolean): Promise<Check> {
-  const status = await probe('GET', `${url}/healthz`);
+export async function checkRole(
+  role: string,
+  url: string,
+  expected: boolean,
+  by: Fetch = fetch,
+): Promise<Check> {
+  const status = await probe('GET', `${url}/healthz`, by);
   if (status === 200) return ok(role, `answers at ${url}`);
   const found =
     typeof status === 'number' ? `${url}/healthz answers ${status}` : `${url} does not answer (${status})`;
@@ -180,9 +186,9 @@ export function checkWebhooks(webhooks: Config['alerts']['webhooks']): Check[] {
 }
 
 /** The status of an answer, or why there was none. */
-async function probe(method: 'GET' | 'HEAD', url: string): Promise<number | string> {
+async function probe(method: 'GET' | 'HEAD', url: string, by: Fetch = fetch): Promise<number | string> {
   try {
-    const answer = await fetch(url, {
+    const answer = await by(url, {
       method,
       redirect: 'manual',
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),

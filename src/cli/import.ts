@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { collectorAuthorities, fetchTrusting } from '../collector-trust.ts';
 import { type ImportResult, importRecords } from '../records/import.ts';
 import type { CliContext } from './context.ts';
 import { count } from './format.ts';
@@ -38,6 +39,7 @@ async function load(context: CliContext, file: string): Promise<ImportResult> {
     return await importRecords(file, {
       collectorUrl: context.collectorUrl(),
       token: context.config().collector.token,
+      fetch: fetchTrusting(collectorAuthorities(context.config().collector)),
       scorerFor: scorers.scorerFor,
       isRegistered: (loop) => registry.loop(loop) !== undefined,
       clock: context.clock,

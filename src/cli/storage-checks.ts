@@ -1,3 +1,4 @@
+import type { Fetch } from '../collector-trust.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { Store } from '../store/client.ts';
@@ -39,7 +40,11 @@ export function parseSpoolFigures(metrics: string): SpoolFigures | undefined {
 }
 
 /** The spool of the collector at `url`; nothing where none answers, which is a finding of its own. */
-export async function checkSpool(url: string, settings: Config['collector']['spool']): Promise<Check[]> {
+export async function checkSpool(
+  url: string,
+  settings: Config['collector']['spool'],
+  fetch: Fetch,
+): Promise<Check[]> {
   let metrics: string;
   try {
     const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(TIMEOUT_MS) });

@@ -11,9 +11,14 @@ const EXPORT_TIMEOUT_MS = 5_000;
 
 /**
  * The OTLP/HTTP exporter to our own collector. The ready-made one adds what `OTEL_EXPORTER_OTLP_*` say to whatever it
- * is told; those speak of another backend, and their headers hold its key.
+ * is told; those speak of another backend, and their headers hold its key. `authorities` are certificates to trust
+ * instead of the system's.
  */
-export function collectorExporter(collectorUrl: string, token: string | undefined): SpanExporter {
+export function collectorExporter(
+  collectorUrl: string,
+  token: string | undefined,
+  authorities?: string[] | undefined,
+): SpanExporter {
   const headers: Record<string, string> = { 'content-type': 'application/x-protobuf' };
   if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
   return new OTLPExporterBase<ReadableSpan[]>(
@@ -24,7 +29,10 @@ export function collectorExporter(collectorUrl: string, token: string | undefine
         timeoutMillis: EXPORT_TIMEOUT_MS,
         concurrencyLimit: 2,
         compression: 'none',
-        agentFactory: httpAgentFactoryFromOptions({ keepAlive: true }),
+        agentFactory: httpAgentFactoryFromOptions({
+          keepAlive: true,
+          ...(authorities && { ca: authorities }),
+        }),
       },
       ProtobufTraceSerializer,
       'otlp_http_span_exporter',

@@ -8,6 +8,7 @@ import Fastify, {
 } from 'fastify';
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
+import { collectorAuthorities } from '../collector-trust.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { KeyRing } from '../registry/key.ts';
@@ -69,6 +70,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     {
       collectorUrl: config.collector.url ?? '',
       collectorToken: config.collector.token,
+      collectorAuthorities: collectorAuthorities(config.collector),
       otelExport: config.otel_export,
       exporter,
     },

@@ -31,6 +31,8 @@ import { SpanQueue } from './span-queue.ts';
 export interface TracingOptions {
   collectorUrl: string;
   collectorToken?: string | undefined;
+  /** Certificates to trust there, in PEM; the system's where not given. */
+  collectorAuthorities?: string[] | undefined;
   /** Where spans go besides the collector. */
   otelExport: OtelExport;
   /** Instead of the OTLP exporter to the collector: for tests. */
@@ -62,11 +64,11 @@ export interface Tracing {
 }
 
 export function startTracing(
-  { collectorUrl, collectorToken, otelExport, exporter }: TracingOptions,
+  { collectorUrl, collectorToken, collectorAuthorities, otelExport, exporter }: TracingOptions,
   { clock, log }: { clock: Clock; log: Logger },
 ): Tracing {
   const queue = new SpanQueue({
-    exporter: exporter ?? collectorExporter(collectorUrl, collectorToken),
+    exporter: exporter ?? collectorExporter(collectorUrl, collectorToken, collectorAuthorities),
     clock,
     log,
   });

@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../clock.ts';
+import type { Fetch } from '../collector-trust.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { Span } from '../span/span.ts';
 import { goldenScore, type MaybeLaterScore, sameText } from './golden-score.ts';
@@ -31,6 +32,8 @@ export interface ImportOptions {
   collectorUrl: string;
   /** The collector's token, where it asks for one. */
   token?: string | undefined;
+  /** Where the collector's certificate is one of its own. */
+  fetch?: Fetch | undefined;
   /** How a loop's outputs are held against what was expected; the same text where it gives none. */
   scorerFor?: (loop: string) => MaybeLaterScore | undefined;
   /** Whether a loop is in the registry; none is where not given. */
@@ -57,7 +60,7 @@ export interface ImportResult {
  * collector does not take it, or the signal's reason.
  */
 export async function importRecords(path: string, options: ImportOptions): Promise<ImportResult> {
-  const { collectorUrl, token, onProgress = () => {}, signal, clock = systemClock() } = options;
+  const { collectorUrl, token, fetch, onProgress = () => {}, signal, clock = systemClock() } = options;
   const result: ImportResult = { loaded: 0, bad: [], unscored: [] };
   const scored = scorer(options, result.unscored);
   let lines = 0;
@@ -72,7 +75,7 @@ export async function importRecords(path: string, options: ImportOptions): Promi
     underWay.catch(() => {}); // told by the next to wait for it
   };
   const post = async (body: string, batch: readonly Numbered[]) => {
-    const partial = await postSpans(body, { collectorUrl, token, clock, signal });
+    const partial = await postSpans(body, { collectorUrl, token, fetch, clock, signal });
     if (partial) {
       const [first, last] = [batch[0]!.line, batch.at(-1)!.line];
       const error = `lines ${first} to ${last}: the collector did not take ${partial.rejectedSpans} spans: ${partial.message}`;

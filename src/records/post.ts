@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Fetch } from '../collector-trust.ts';
 import { LoopscopeError } from '../errors.ts';
 
 const TRIES_MAX = 8;
@@ -13,6 +14,8 @@ export interface PostOptions {
   collectorUrl: string;
   /** The collector's token, where it asks for one. */
   token?: string | undefined;
+  /** Where the collector's certificate is one of its own. */
+  fetch?: Fetch | undefined;
   clock: Clock;
   signal?: AbortSignal | undefined;
 }
@@ -55,12 +58,14 @@ type PostAnswer =
   | { kind: 'later'; message: string; retryAfterMs?: number | undefined }
   | { kind: 'refused'; message: string };
 
-async function post(body: string, { collectorUrl, token, clock, signal }: PostOptions): Promise<PostAnswer> {
+async function post(body: string, options: PostOptions): Promise<PostAnswer> {
+  const { collectorUrl, token, clock, signal } = options;
   const late = AbortSignal.timeout(ANSWER_MS_MAX);
-  let response: Response;
+  const send: Fetch = options.fetch ?? fetch;
+  let response: Awaited<ReturnType<Fetch>>;
   let text: string;
   try {
-    response = await fetch(`${collectorUrl}/v1/traces`, {
+    response = await send(`${collectorUrl}/v1/traces`, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
