@@ -116,11 +116,6 @@ export class AttributesColumn {
     this.mapNumber = 1;
   }
 
-  /** About how many bytes it will take. */
-  size(): number {
-    return this.values.length + 2 * this.keys.length + 8 * this.maps.length;
-  }
-
   /** After the prefix, and after the offsets of a list around the maps. */
   write(to: Bytes): void {
     this.maps.write(to);

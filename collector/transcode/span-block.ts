@@ -54,6 +54,8 @@ export class SpanBlock {
   readonly linkTraceState = new Bytes();
   readonly linkAttributes = new AttributesColumn(this.names);
 
+  /** Where the columns are put together. */
+  private readonly out = new Bytes();
   private readonly marks = new Int32Array(16);
   private readonly days = new Set<number>();
   private lastDay = -1;
@@ -173,7 +175,8 @@ export class SpanBlock {
   }
 
   private bytes(): Buffer {
-    const out = new Bytes(this.size());
+    const { out } = this;
+    out.length = 0;
     const column = (name: string, type: string) => {
       out.text(name);
       out.text(type);
@@ -225,19 +228,8 @@ export class SpanBlock {
     list('Links.SpanId', 'String', this.links, this.linkSpanId);
     list('Links.TraceState', 'String', this.links, this.linkTraceState);
     maps('Links.Attributes', this.linkAttributes, this.links);
-    return out.buffer.subarray(0, out.length);
-  }
-
-  /** At least what the block will take, but for its dictionaries. */
-  private size(): number {
-    let size = 4096;
-    for (const column of Object.values(this)) {
-      if (column instanceof Bytes) size += column.length;
-      else if (column instanceof AttributesColumn) size += column.size();
-      else if (column instanceof LowCardinality) size += 2 * column.length;
-      else if (column instanceof Offsets) size += 8 * column.length;
-    }
-    return size;
+    // Memory of its own size: a block may wait long, and what waits is bounded by what it takes.
+    return Buffer.from(out.buffer.subarray(0, out.length));
   }
 
   /** Empties the block, whatever state a row is in. */
