@@ -155,12 +155,12 @@ const inJson: Mutation[] = [
 ];
 
 /**
- * Trace requests that are nearly right: valid ones with a few things broken, in the ways that break decoders. One seed
- * gives the same ones again.
+ * Requests that are nearly right, for traces unless told otherwise: valid ones with a few things broken, in the ways
+ * that break decoders. One seed gives the same ones again.
  */
-export function mutations(seed: number, encoding: OtlpEncoding): () => Buffer {
+export function mutations(seed: number, encoding: OtlpEncoding, request = soundRequest): () => Buffer {
   const random = seededRandom(seed);
-  const sound = Array.from({ length: 64 }, (_, n) => soundRequest(encoding, n));
+  const sound = Array.from({ length: 64 }, (_, n) => request(encoding, n));
   const kinds = [...anywhere, ...(encoding === 'json' ? inJson : inProtobuf)];
   return () => {
     let body = sound[below(sound.length, random)]!;
