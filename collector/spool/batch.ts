@@ -12,7 +12,7 @@ import type { Find } from './scan.ts';
 const ROWS_MAX = 50_000;
 const BYTES_MAX = 24_000_000;
 const PARTITIONS_MAX = 50;
-const CHUNKS_MAX = 3_000;
+const CHUNKS_MAX = 1_000;
 
 const FORMATS = ['JSONEachRow', 'Native'] as const satisfies Chunk['format'][];
 

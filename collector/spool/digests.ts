@@ -59,6 +59,7 @@ export class Digests {
       for (; (entries + 1) * ENTRY_BYTES <= bytes.length; entries++) {
         const at = entries * ENTRY_BYTES;
         const timeMs = Number(bytes.readBigUInt64LE(at + 32));
+        if (timeMs > this.clock.now() + REMEMBERED_MS) continue; // damaged, and else remembered for ever
         newestMs = Math.max(newestMs, timeMs);
         this.add({ digest: bytes.toString('hex', at, at + 32), timeMs });
       }

@@ -11,9 +11,9 @@ import { flushed, restlessClock, turns } from '../support/spool-lives.ts';
 /**
  * A spool's folder that came back from the disk other than it was written. It opens, delivers what is intact, once, and
  * nothing that was not written; counts what it leaves out; and is done: the next start finds nothing more to do.
- * `LOOPSCOPE_CASES` makes it longer, `LOOPSCOPE_SEED` another one.
+ * Together with every cut it is 10,000 cases. `LOOPSCOPE_CASES` makes it longer, `LOOPSCOPE_SEED` another one.
  */
-const CASES = Number(process.env['LOOPSCOPE_CASES'] ?? 5_000);
+const CASES = Number(process.env['LOOPSCOPE_CASES'] ?? 7_000);
 const SEED = Number(process.env['LOOPSCOPE_SEED'] ?? 1);
 const REQUESTS = 16;
 const SMALL = { segmentBytesMax: 700 };

@@ -17,9 +17,14 @@ export const DAMAGES = [
 ] as const;
 export type Damage = (typeof DAMAGES)[number];
 
+/** What befalls any file; the others are about segments. */
+const ANY_FILE: readonly Damage[] = ['flip', 'zeros', 'noise', 'cut', 'lengthen', 'missing'];
 const PAGE_BYTES = 512;
 
-/** Does `damage` to some of the segments, or (`garbage`) beside them. `other` is the disk of another spool. */
+/**
+ * Does `damage` to some of the segments, to the cursor or a file of digests, or (`garbage`) beside them. `other` is the
+ * disk of another spool.
+ */
 export function damaged(
   original: MemoryDisk,
   damage: Damage,
@@ -31,13 +36,16 @@ export function damaged(
   const disk = original.copy();
   const segments = disk.paths.filter((path) => path.endsWith('.seg'));
   const pick = () => segments[int(segments.length)]!;
-  const path = pick();
+  const others = disk.paths.filter((name) => !segments.includes(name));
+  const path = ANY_FILE.includes(damage) && int(4) === 0 ? others[int(others.length)]! : pick();
   const bytes = Buffer.from(disk.bytesOf(path)!);
-  const at = int(bytes.length);
+  // Of the cursor's two places the part that is written on, else nearly all damage would be to zeros.
+  const at = path.endsWith('cursor') ? int(2) * 65_536 + int(400) : int(bytes.length);
   const page = [at - (at % PAGE_BYTES), Math.min(bytes.length, at - (at % PAGE_BYTES) + PAGE_BYTES)] as const;
   switch (damage) {
     case 'flip':
-      for (let n = 1 + int(3); n > 0; n--) bytes[int(bytes.length)]! ^= 1 << int(8);
+      bytes[at]! ^= 1 << int(8);
+      for (let n = int(3); n > 0; n--) bytes[int(bytes.length)]! ^= 1 << int(8);
       break;
     case 'zeros':
       bytes.fill(0, ...page);
