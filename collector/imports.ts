@@ -11,6 +11,8 @@ import type { Traces } from './traces.ts';
 /** An import waits this long for what was taken before it, and again for itself. */
 const WAIT_MS = 8_000;
 const RETRY_AFTER_S = 1;
+/** So many are here at once, as each holds memory that other requests need; who has to come again keeps its own. */
+const HERE_MAX = 4;
 
 export interface ImportsOptions {
   spool: Spool;
@@ -30,6 +32,7 @@ export interface ImportsOptions {
 export class Imports {
   private readonly options: ImportsOptions;
   private last: Promise<unknown> = Promise.resolve();
+  private here = 0;
 
   constructor(options: ImportsOptions) {
     this.options = options;
@@ -37,9 +40,15 @@ export class Imports {
 
   /** Throws what `Traces.admit` throws. */
   async take(request: ExportRequest): Promise<Answer> {
+    if (this.here >= HERE_MAX) return later('Other imports wait for their turn.');
+    this.here++;
     const importing = this.last.then(() => this.takeNow(request));
     this.last = importing.catch(() => {});
-    return await importing;
+    try {
+      return await importing;
+    } finally {
+      this.here--;
+    }
   }
 
   private async takeNow({ body, encoding }: ExportRequest): Promise<Answer> {
@@ -54,10 +63,22 @@ export class Imports {
       await spool.flush(AbortSignal.timeout(WAIT_MS));
       return answer;
     } catch (error) {
-      if (error instanceof LoopscopeError && error.code !== 'store_unavailable') throw error;
+      if (!isForLater(error)) throw error;
       onRefused(admitted.spans.length);
-      const message = `What was sent before is not in ClickHouse yet: ${spool.trouble() ?? 'it is slow'}.`;
-      return { kind: 'refused', status: 503, message, retryAfterS: RETRY_AFTER_S };
+      return later(`What was sent before is not in ClickHouse yet: ${spool.trouble() ?? 'it is slow'}.`);
     }
   }
 }
+
+/** Everything else is a refusal for good, or a bug, which a sender that comes again would hide. */
+const isForLater = (error: unknown): boolean =>
+  error instanceof LoopscopeError
+    ? error.code === 'store_unavailable'
+    : error instanceof DOMException && error.name === 'TimeoutError';
+
+const later = (message: string): Answer => ({
+  kind: 'refused',
+  status: 503,
+  message,
+  retryAfterS: RETRY_AFTER_S,
+});

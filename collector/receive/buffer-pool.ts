@@ -1,4 +1,5 @@
-const SMALLEST_BYTES = 16 * 1024;
+/** Bodies are counted by their bytes: what a few bytes take must not be much more. */
+const SMALLEST_BYTES = 1024;
 /** Larger ones come from the system and go back to it. */
 const LARGEST_BYTES = 4 * 1024 * 1024;
 const KEPT_BYTES_MAX = 32 * 1024 * 1024;
