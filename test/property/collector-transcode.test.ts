@@ -183,6 +183,20 @@ test('after the table of names began anew, a key that nobody can read brings bac
   assert.deepEqual(transcoded(transcoder, body), byObjects(body));
 });
 
+for (const names of [255, 256, 257, 65_535, 65_536, 65_537])
+  test(`${names} names in one block`, () => {
+    const traffic = new Traffic(seededRandom(SEED));
+    const spans = Array.from({ length: Math.ceil(names / 1_000) }, (_, i) =>
+      traffic.span(
+        Array.from({ length: Math.min(1_000, names - 1_000 * i) }, () =>
+          traffic.attribute(traffic.freshName()),
+        ),
+      ),
+    );
+    const body = traffic.requestOf(spans.length, (i) => spans[i]!);
+    assert.deepEqual(transcoded(new Transcoder(), body), byObjects(body));
+  });
+
 test('rows that are taken back leave no names, though no block is finished', () => {
   const block = new SpanBlock();
   const before = block.names.count;
