@@ -70,7 +70,7 @@ function spanOf(
     spanId: recordSpanId(traceId, eventName, String(timeNs), ...KEYS.map((key) => attributes[key] ?? '')),
     parentSpanId: agentSpanId(traceId, path),
     traceState: '',
-    name: `${attributes[A.operation]} ${what ?? ''}`.trim(),
+    name: cutText(`${attributes[A.operation]} ${what ?? ''}`.trim(), LIMITS.spanNameBytesMax),
     kind: event.kind === 'call' ? 'Client' : 'Internal',
     // An event is recorded when what it tells of is over.
     startNs: timeNs > durationNs(attributes) ? timeNs - durationNs(attributes) : 0n,

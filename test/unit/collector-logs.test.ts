@@ -49,6 +49,15 @@ test("an event's name is the field's, the older attribute's, or what the body ha
   assert.equal(named({ body: 'text', attributes: { 'event.name': 'api_request' } }), 'api_request');
 });
 
+test('a span that an event stands for has a name within its bound, whatever the model is called', () => {
+  const attributes = { 'session.id': 's', [A.requestModel]: 'm'.repeat(100_000) };
+  const { spans } = one(
+    { at: AT, eventName: 'claude_code.api_request', attributes },
+    { 'service.name': 'loop' },
+  );
+  assert.equal(spans[0]!.name.length, LIMITS.spanNameBytesMax);
+});
+
 test('ids that are none are left out, the record is kept', () => {
   const { record, cut } = one({ at: AT, attributes: {}, traceId: 'abcd', spanId: '0000000000000000' });
   assert.equal(record.traceId, '');
