@@ -19,7 +19,9 @@ export interface ArrivalsOptions {
 
 /** One body on its way. */
 export interface Arrival {
+  /** From now until `awaited` it is we who have to do, and the sender is not slow. */
   received(bytes: number): void;
+  awaited(): void;
   /** It is here, or given up. May be called again. */
   over(): void;
 }
@@ -32,6 +34,7 @@ interface Entry {
   /** What was there at the last look. */
   seen: number;
   slowLooks: number;
+  isAwaited: boolean;
   cutOff: () => void;
 }
 
@@ -77,6 +80,7 @@ export class Arrivals {
       expectedUntilMs: nowMs + EXPECTED_MS,
       seen: 0,
       slowLooks: 0,
+      isAwaited: true,
       cutOff,
     };
     this.entries.add(entry);
@@ -89,10 +93,14 @@ export class Arrivals {
     return {
       received: (bytes) => {
         entry.received += bytes;
+        entry.isAwaited = false;
         if (!this.expected.has(entry)) return;
         const expected = Math.min(announced, EXPECTED_BYTES_FIRST + EXPECTED_TIMES * entry.received);
         this.expectedSum += expected - entry.expected;
         entry.expected = expected;
+      },
+      awaited: () => {
+        entry.isAwaited = true;
       },
       over: () => {
         this.entries.delete(entry);
@@ -116,7 +124,8 @@ export class Arrivals {
     if (isLate) return;
     const looksMax = this.options.isMemoryShort() ? 1 : LIMITS.collectorBodySlowSMax;
     for (const entry of this.entries) {
-      const isSlow = entry.received - entry.seen < (LIMITS.collectorBodyBytesPerSMin * LOOK_MS) / 1000;
+      const isSlow =
+        entry.isAwaited && entry.received - entry.seen < (LIMITS.collectorBodyBytesPerSMin * LOOK_MS) / 1000;
       // The first look comes at any time of a body's first second.
       entry.slowLooks = isSlow ? entry.slowLooks + 1 : 0;
       entry.seen = entry.received;

@@ -43,7 +43,9 @@ export async function unpacked(
       arrival.received(chunk.length);
       if (received > bytesMax) throw tooLarge(bytesMax);
       yield chunk;
+      arrival.awaited();
     }
+    arrival.received(0); // all is here, and may take its time to be unpacked
   }
   const collect = async (from: AsyncIterable<Buffer>) => {
     for await (const chunk of from) {
