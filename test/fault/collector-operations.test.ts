@@ -17,7 +17,7 @@ import { until } from '../support/until.ts';
  * changes the disk, from the start to the end of a small piece of work: segments are few kilobytes. `LOOPSCOPE_LONG`
  * adds other lengths of failure.
  */
-const REQUESTS = 6;
+const REQUESTS = 8;
 const SMALL_SPOOL_BYTES = 30_000;
 const names = Array.from({ length: REQUESTS }, (_, i) => `request-${i}`);
 const temporary = temporaryFolder();
