@@ -189,7 +189,9 @@ const LIST = field(5, field(1, TEXT));
 
 const TEXTS = ['', 'v', 'val', 'value'].map((text) => field(1, Buffer.from(text)));
 const NUMBERS = [0, 1, 99, 127].map((value) => Buffer.from([0x18, value]));
-const OTHERS = [NUMBER, LIST, TEXT, DOUBLE, Buffer.alloc(0)];
+/** Of several the last one counts. */
+const SEVERAL = Buffer.concat([TEXT, NUMBER, field(1, Buffer.from('v'))]);
+const OTHERS = [NUMBER, LIST, TEXT, DOUBLE, SEVERAL, Buffer.alloc(0)];
 
 export const pair = (key: string | Buffer, value: Buffer) =>
   Buffer.concat([field(1, Buffer.from(key as string)), field(2, value)]);
