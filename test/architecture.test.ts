@@ -10,10 +10,16 @@ import { test } from 'node:test';
 const GROUND = ['src/config.ts', 'src/errors.ts', 'src/clock.ts', 'src/yaml-file.ts'];
 const MAY_IMPORT: Record<string, string[]> = {
   'src/span': [],
-  'src/records': ['src/span'],
+  'src/records': ['src/span', 'src/collector-trust.ts'],
   'src/registry': ['src/store', 'src/records/normalize.ts'],
   'src/store': ['src/span', 'src/records/observation.ts'],
-  'src/gateway': ['src/span', 'src/records', 'src/registry/loop.ts', 'src/registry/key.ts'],
+  'src/gateway': [
+    'src/span',
+    'src/records',
+    'src/registry/loop.ts',
+    'src/registry/key.ts',
+    'src/collector-trust.ts',
+  ],
   'src/provider': ['src/records'],
   collector: ['src/span', 'src/store', 'src/records/normalize.ts'],
   'evals/stats': [],

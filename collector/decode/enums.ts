@@ -1,7 +1,14 @@
 import type { SpanKind, StatusCode } from '../../src/span/span.ts';
 
 /** OTLP's numbers for kinds and status codes, in order. A number from a later version reads as the first. */
-export const KINDS: readonly SpanKind[] = ['Unspecified', 'Internal', 'Server', 'Client', 'Producer', 'Consumer'];
+export const KINDS: readonly SpanKind[] = [
+  'Unspecified',
+  'Internal',
+  'Server',
+  'Client',
+  'Producer',
+  'Consumer',
+];
 export const STATUS_CODES: readonly StatusCode[] = ['Unset', 'Ok', 'Error'];
 
 export const spanKind = (n: number): SpanKind => KINDS[n] ?? 'Unspecified';
