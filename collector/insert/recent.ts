@@ -6,6 +6,8 @@ import type { Clock } from '../../src/clock.ts';
  */
 export class RecentSet {
   private readonly addedAt = new Map<string, number>();
+  /** Goes on where it was: a new one would have to pass all places of keys that are gone. */
+  private readonly oldest = this.addedAt.keys();
   private readonly max: number;
   private readonly ageMsMax: number;
   private readonly clock: Clock;
@@ -24,11 +26,7 @@ export class RecentSet {
   add(key: string): void {
     this.addedAt.delete(key);
     this.addedAt.set(key, this.clock.now());
-    if (this.addedAt.size <= this.max) return;
-    for (const oldest of this.addedAt.keys()) {
-      this.addedAt.delete(oldest);
-      return;
-    }
+    if (this.addedAt.size > this.max) this.addedAt.delete(this.oldest.next().value!);
   }
 
   get size(): number {

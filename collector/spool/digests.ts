@@ -23,6 +23,8 @@ export class Digests {
   private readonly folder: string;
   private readonly clock: Clock;
   private readonly takenAt = new Map<string, number>();
+  /** Goes on where it was: a new one would have to pass all places of keys that are gone. */
+  private readonly oldest = this.takenAt.keys();
   private readonly kept: { number: number; entries: number; newestMs: number }[] = [];
 
   constructor(files: Files, folder: string, clock: Clock) {
@@ -39,11 +41,7 @@ export class Digests {
   add({ digest, timeMs }: Taken): void {
     this.takenAt.delete(digest);
     this.takenAt.set(digest, timeMs);
-    if (this.takenAt.size <= REMEMBERED_MAX) return;
-    for (const oldest of this.takenAt.keys()) {
-      this.takenAt.delete(oldest);
-      return;
-    }
+    if (this.takenAt.size > REMEMBERED_MAX) this.takenAt.delete(this.oldest.next().value!);
   }
 
   /** Reads the files of segments that are gone. One that is damaged is worth as much as its intact part. */
