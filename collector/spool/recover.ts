@@ -67,6 +67,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   };
   const salt = saltOf(cursor.spoolId);
   const pending = new Set<string>();
+  const oldest = pending.values(); // goes on where it was, past those that are gone
   const present = new Set(numbers);
   const { sound, ends } = await look();
   for (const { number, path, size } of sound) {
@@ -90,7 +91,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
         found.repeated.add(sequence);
       } else {
         pending.add(digest);
-        if (pending.size > REMEMBERED_MAX) pending.delete(pending.values().next().value!);
+        if (pending.size > REMEMBERED_MAX) pending.delete(oldest.next().value!);
         found.pendingRecords++;
       }
     }
