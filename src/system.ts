@@ -13,11 +13,13 @@ import { type RegistryWatch, watchRegistry } from './registry/watch.ts';
 import { openStore, type Store } from './store/client.ts';
 import { startEmbedded } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
+import { prepareEventually } from './store/prepare.ts';
 import { applyRetention } from './store/retention.ts';
 
 /**
  * The composition root: which parts run in this process and in which order they start and stop. The store comes
- * first and goes last; the gateway goes before the collector, so that its last spans are taken.
+ * first and goes last; the gateway goes before the collector, so that its last spans are taken. A collector on its own
+ * does not wait for the store: what it takes waits in its spool.
  */
 export type Role = 'clickhouse' | 'collector' | 'gateway' | 'evals';
 export const ROLES: readonly Role[] = ['clickhouse', 'collector', 'gateway', 'evals'];
@@ -63,7 +65,15 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
   };
   try {
     const store = await startStore();
-    const registry = await startRegistry(store);
+    const registry = startRegistry(store);
+    const prepare = () => prepareStore(store, registry);
+    let whyUnready: (() => string | undefined) | undefined;
+    if (roles.every((role) => role === 'collector')) {
+      const preparation = await prepareEventually(prepare, { clock, log });
+      closers.push(() => preparation.close());
+      preparation.failed.catch(failure.reject);
+      whyUnready = preparation.whyUnready;
+    } else await prepare();
     let flushCollector: (() => Promise<void>) | undefined;
     if (runs.has('collector')) {
       const collector = await startCollector({
@@ -74,6 +84,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
         log: log.child({ role: 'collector' }),
         capture: (loop) => registry.current().loop(loop)?.capture ?? 'full',
         findLoop: (loop) => registry.current().loop(loop),
+        whyStoreUnready: whyUnready,
       });
       closers.push(() => collector.close());
       endpoints.collector = collector.url;
@@ -115,15 +126,19 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     endpoints.clickhouse = url;
     const store = openStore({ url });
     closers.push(() => store.close());
+    return store;
+  }
+
+  async function prepareStore(store: Store, registry: RegistryWatch): Promise<void> {
     const applied = await migrate(store, clock);
     if (applied.length > 0) log.info({ applied }, 'schema brought up to date');
     // By the role that writes the rows: the others may be configured without it.
     const changed = runs.has('collector') ? await applyRetention(store, config.retention) : [];
     if (changed.length > 0) log.info({ tables: changed, ...config.retention }, 'retention changed');
-    return store;
+    await recordVersions(store, registry.current(), clock);
   }
 
-  async function startRegistry(store: Store): Promise<RegistryWatch> {
+  function startRegistry(store: Store): RegistryWatch {
     const registry = watchRegistry(config.directory, {
       log,
       onChange: async (loops) => {
@@ -131,7 +146,6 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
       },
     });
     closers.push(() => registry.close());
-    await recordVersions(store, registry.current(), clock);
     return registry;
   }
 

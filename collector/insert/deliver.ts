@@ -7,6 +7,8 @@ import { takesRows } from './takes-rows.ts';
 export interface DeliverOptions {
   store: Store;
   clock: Clock;
+  /** Why nothing may be inserted now: tables of another version could refuse good rows as bad. */
+  whyUnready?: (() => string | undefined) | undefined;
   /** Told of every insert that was stored. */
   onInsert: (table: Chunk['table'], rows: number, seconds: number) => void;
 }
@@ -29,9 +31,12 @@ export type Delivery =
 export function deliverTo({
   store,
   clock,
+  whyUnready = () => undefined,
   onInsert,
 }: DeliverOptions): (insert: RawInsert) => Promise<Delivery> {
   return async ({ table, format, rows, bodies, token }) => {
+    const why = whyUnready();
+    if (why !== undefined) return { kind: 'unavailable', message: why };
     const start = clock.nowNs();
     try {
       await store.insertRaw(table, format, bodies, token);

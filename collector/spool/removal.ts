@@ -3,8 +3,9 @@ import type { Files } from './files.ts';
 import type { SpoolLog } from './log.ts';
 
 /**
- * Removes segments that a durable cursor is past. Their digests are kept first. A segment that cannot be removed now is
- * tried again, and stops nothing.
+ * Removes segments that a durable cursor is past. Their digests are kept first: a disk that has no room for those gets
+ * its room back when the segment's requests are too old to be remembered, in ten minutes at most. A segment that cannot
+ * be removed now is tried again, and stops nothing.
  */
 export class Removal {
   private readonly options: { files: Files; digests: Digests; onError: (error: unknown) => void };
@@ -29,10 +30,7 @@ export class Removal {
     const { files, digests, onError } = this.options;
     for (let segment = this.log.segments[0]; segment && segment.number < number; ) {
       try {
-        await digests.keep(segment.number, this.taken.get(segment.number) ?? []).catch((error) => {
-          onError(error);
-          if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error; // a full disk needs the room more
-        });
+        await digests.keep(segment.number, this.taken.get(segment.number) ?? []);
         await files.unlink(segment.path);
       } catch (error) {
         onError(error);

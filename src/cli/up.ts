@@ -10,8 +10,8 @@ Listens on 4318 for OTLP over HTTP (protobuf or JSON: /v1/traces, /v1/logs, /v1/
 Any OpenTelemetry SDK sends to it with
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_SERVICE_NAME=my-loop
 
-What it answers with success is on its disk first, in <data_dir>/spool, and gets into ClickHouse exactly once. It needs a
-ClickHouse when it starts; while that is away later it takes what the spool holds, and then answers 503.
+What it answers with success is on its disk first, in <data_dir>/spool, and gets into ClickHouse exactly once. While
+ClickHouse is away, also when it starts, it takes what the spool holds, and then answers 503.
 Settings: collector.host, port, grpc_port, token_env, tls and spool in loopscope.yaml.
 Look: /readyz says why nothing is delivered, /metrics what was taken, \`loopscope doctor\` what waits.`;
 

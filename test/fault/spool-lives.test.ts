@@ -113,7 +113,7 @@ function fatesOf(seed: number): Fate[] {
       failure: {
         at: 1 + Math.floor(random() ** 2 * 100),
         times: 1 + Math.floor(random() ** 2 * 6),
-        code: 'EIO' as const, // for room on a full disk it forgets whom it heard
+        code: pick(['EIO', 'ENOSPC'] as const),
       },
     }),
   }));
