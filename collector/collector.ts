@@ -3,7 +3,9 @@ import type { Logger } from 'pino';
 import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
-import type { Prepared, Signal } from '../src/span/batch.ts';
+import { type Prepared, type Signal, TABLES } from '../src/span/batch.ts';
+import type { Files } from '../src/spool/files.ts';
+import { openSpool, type Spool } from '../src/spool/spool.ts';
 import type { Store } from '../src/store/client.ts';
 import { REJECTIONS as SPAN_REJECTIONS } from './admit/admit.ts';
 import type { Capture } from './admit/content.ts';
@@ -21,8 +23,6 @@ import { Intake } from './receive/intake.ts';
 import type { ExportRequest, Readiness } from './receive/options.ts';
 import { type Receiver, startReceiver } from './receive/receive.ts';
 import { readCertificate } from './receive/tls.ts';
-import type { Files } from './spool/files.ts';
-import { openSpool, type Spool } from './spool/spool.ts';
 import { Traces } from './traces.ts';
 
 /**
@@ -105,6 +105,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     files: options.files,
     bytesMax: bytes_max,
     ageMsMax: age_max_h * 3_600_000,
+    tables: TABLES,
     deliver: deliverTo({
       store,
       clock,

@@ -1,11 +1,11 @@
 import type { Clock } from '../src/clock.ts';
 import { LoopscopeError } from '../src/errors.ts';
 import type { Prepared } from '../src/span/batch.ts';
+import type { Spool } from '../src/spool/spool.ts';
 import type { Store } from '../src/store/client.ts';
 import { unknownSpans } from './insert/known.ts';
 import type { Answer } from './receive/answer.ts';
 import type { ExportRequest } from './receive/options.ts';
-import type { Spool } from './spool/spool.ts';
 import type { Traces } from './traces.ts';
 
 /** An import waits this long for what was taken before it, and again for itself. */

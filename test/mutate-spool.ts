@@ -53,7 +53,7 @@ interface Mutant {
 }
 
 function* mutants(): Generator<Mutant> {
-  for (const file of globSync('collector/spool/*.ts', { cwd: ROOT }).sort()) {
+  for (const file of globSync('src/spool/*.ts', { cwd: ROOT }).sort()) {
     if (file.endsWith('files.ts')) continue; // the disk itself, which tests stand in for
     const source = readFileSync(join(ROOT, file), 'utf8');
     for (const { what, pattern, replacement } of KINDS)

@@ -10,13 +10,13 @@ export interface DeliverOptions {
   /** Why nothing may be inserted now: tables of another version could refuse good rows as bad. */
   whyUnready?: (() => string | undefined) | undefined;
   /** Told of every insert that was stored. */
-  onInsert: (table: Chunk['table'], rows: number, seconds: number) => void;
+  onInsert: (table: string, rows: number, seconds: number) => void;
 }
 
-/** Rows that are serialised already, as one insert. */
+/** Rows that are serialised already, as one insert: of chunks, whose table and format these are. */
 export interface RawInsert {
-  table: Chunk['table'];
-  format: Chunk['format'];
+  table: string;
+  format: string;
   rows: number;
   bodies: readonly Buffer[];
   token: string;
@@ -39,7 +39,7 @@ export function deliverTo({
     if (why !== undefined) return { kind: 'unavailable', message: why };
     const start = clock.nowNs();
     try {
-      await store.insertRaw(table, format, bodies, token);
+      await store.insertRaw(table, format as Chunk['format'], bodies, token);
     } catch (error) {
       const rejected = error instanceof LoopscopeError && error.code === 'store_rejected';
       const message = (error as Error).message;

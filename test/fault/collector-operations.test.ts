@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Collector } from '../../collector/collector.ts';
-import { nodeFiles } from '../../collector/spool/files.ts';
+import { nodeFiles } from '../../src/spool/files.ts';
 import { SEED } from '../support/campaign.ts';
 import { startTestCollector } from '../support/collector.ts';
 import { standBy } from '../support/collector-process.ts';

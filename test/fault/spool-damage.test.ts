@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { SEGMENT_HEADER_BYTES } from '../../collector/spool/segment.ts';
-import type { SpoolFigures, SpoolOptions } from '../../collector/spool/spool.ts';
 import { seededRandom } from '../../src/clock.ts';
+import { SEGMENT_HEADER_BYTES } from '../../src/spool/segment.ts';
+import type { SpoolFigures, SpoolOptions } from '../../src/spool/spool.ts';
 import { DAMAGES, damaged } from '../support/damage.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { digestOf, MemoryStore, openTestSpool, requestOf, temporaryFolder } from '../support/spool.ts';

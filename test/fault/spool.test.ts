@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { Spool } from '../../collector/spool/spool.ts';
+import type { Spool } from '../../src/spool/spool.ts';
 import {
   digestOf,
   MemoryStore,

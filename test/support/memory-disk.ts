@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { Files, OpenFile } from '../../collector/spool/files.ts';
+import type { Files, OpenFile } from '../../src/spool/files.ts';
 
 interface Inode {
   bytes: Buffer;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Spool, SpoolOptions } from '../../collector/spool/spool.ts';
 import { seededRandom, systemClock } from '../../src/clock.ts';
+import type { Spool, SpoolOptions } from '../../src/spool/spool.ts';
 import { type Lie, MemoryDisk } from './memory-disk.ts';
 import { digestOf, MemoryStore, openTestSpool, requestOf } from './spool.ts';
 import { type End, endingAt, type Failure, failingAt, filesAround, type Operation } from './steps.ts';

@@ -12,12 +12,12 @@ import { rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import pino from 'pino';
-import type { Insert } from '../../collector/spool/batch.ts';
-import type { Delivery } from '../../collector/spool/deliver.ts';
-import { type Files, nodeFiles, type OpenFile } from '../../collector/spool/files.ts';
-import { openSpool, type Spool, type SpoolOptions } from '../../collector/spool/spool.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
-import type { Chunk } from '../../src/span/batch.ts';
+import { type Chunk, TABLES } from '../../src/span/batch.ts';
+import type { Insert } from '../../src/spool/batch.ts';
+import type { Delivery } from '../../src/spool/deliver.ts';
+import { type Files, nodeFiles, type OpenFile } from '../../src/spool/files.ts';
+import { openSpool, type Spool, type SpoolOptions } from '../../src/spool/spool.ts';
 
 /** Time that passes, and waits that take next to none. */
 export const hastyClock = (): Clock => ({
@@ -90,6 +90,7 @@ export const openTestSpool = (
     durability: 'power_loss',
     bytesMax: 1_000_000_000,
     ageMsMax: 86_400_000,
+    tables: TABLES,
     recentBytesMax: 500, // some records are delivered from memory, others are read back
     deliver: store.deliver,
     ...options,

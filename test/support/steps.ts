@@ -1,4 +1,4 @@
-import type { Files, OpenFile } from '../../collector/spool/files.ts';
+import type { Files, OpenFile } from '../../src/spool/files.ts';
 
 /** Operations that change what is on disk. */
 export const CHANGES = ['create', 'write', 'datasync', 'truncate', 'rename', 'unlink', 'syncFolder'] as const;

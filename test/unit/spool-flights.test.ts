@@ -3,11 +3,11 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import type { Insert } from '../../collector/spool/batch.ts';
-import { FLIGHTS_MAX } from '../../collector/spool/deliver.ts';
-import type { Delivery } from '../../collector/spool/insertion.ts';
 import { seededRandom } from '../../src/clock.ts';
 import type { Chunk } from '../../src/span/batch.ts';
+import type { Insert } from '../../src/spool/batch.ts';
+import { FLIGHTS_MAX } from '../../src/spool/deliver.ts';
+import type { Delivery } from '../../src/spool/insertion.ts';
 import {
   digestOf,
   MemoryStore,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BatchBounds, insertsOf } from '../../collector/spool/batch.ts';
+import { seededRandom } from '../../src/clock.ts';
+import { TABLES } from '../../src/span/batch.ts';
+import { BatchBounds, insertsOf } from '../../src/spool/batch.ts';
 import {
   encodeHeader,
   encodePayload,
@@ -8,10 +10,9 @@ import {
   type Payload,
   RECORD_HEADER_BYTES,
   saltOf,
-} from '../../collector/spool/record.ts';
-import type { Find } from '../../collector/spool/scan.ts';
-import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_VERSION } from '../../collector/spool/segment.ts';
-import { seededRandom } from '../../src/clock.ts';
+} from '../../src/spool/record.ts';
+import type { Find } from '../../src/spool/scan.ts';
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_VERSION } from '../../src/spool/segment.ts';
 import { digestOf, requestOf } from '../support/spool.ts';
 
 const SALT = saltOf('0123456789abcdef');
@@ -177,7 +178,7 @@ test('a batch is one insert a table within bounds, or one request alone, and the
 
   const records = finds([large]).flatMap((f) => (f.kind === 'record' ? [f.record] : []));
   assert.deepEqual(
-    insertsOf(records, 'p').map((i) => i.token),
+    insertsOf(records, 'p', TABLES).map((i) => i.token),
     [
       'p-messages-JSONEachRow-0',
       'p-messages-JSONEachRow-1',
@@ -189,7 +190,7 @@ test('a batch is one insert a table within bounds, or one request alone, and the
     f.kind === 'record' ? [f.record] : [],
   );
   assert.deepEqual(
-    insertsOf(two, 'p').map(({ token, rows, bodies }) => [token, rows, bodies.length]),
+    insertsOf(two, 'p', TABLES).map(({ token, rows, bodies }) => [token, rows, bodies.length]),
     [
       ['p-messages-JSONEachRow-0', 2, 2],
       ['p-otel_traces-JSONEachRow-0', 3, 2],
@@ -203,7 +204,7 @@ test('rows of one table in two formats are two inserts of one batch, whose token
   const finds = [...findRecords(Buffer.concat(bytes), true, SALT)];
   assert.equal(batchLength(finds), 2);
   const records = finds.flatMap((f) => (f.kind === 'record' ? [f.record] : []));
-  const tokens = insertsOf(records, 'p').map((i) => i.token);
+  const tokens = insertsOf(records, 'p', TABLES).map((i) => i.token);
   assert.deepEqual(tokens, [
     'p-messages-JSONEachRow-0',
     'p-messages-Native-0',
@@ -211,12 +212,12 @@ test('rows of one table in two formats are two inserts of one batch, whose token
     'p-otel_traces-Native-0',
   ]);
   assert.deepEqual(
-    insertsOf(records.slice(1), 'p').map((i) => i.token),
+    insertsOf(records.slice(1), 'p', TABLES).map((i) => i.token),
     [tokens[1], tokens[3]],
     'the first is damaged by now',
   );
   assert.deepEqual(
-    insertsOf(records, 'p', ['messages-Native', 'otel_traces-JSONEachRow']).map((i) => i.token),
+    insertsOf(records, 'p', TABLES, ['messages-Native', 'otel_traces-JSONEachRow']).map((i) => i.token),
     [tokens[0], tokens[3]],
     'some are stored',
   );

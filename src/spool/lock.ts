@@ -3,7 +3,7 @@ import { realpathSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LoopscopeError } from '../../src/errors.ts';
+import { LoopscopeError } from '../errors.ts';
 
 /**
  * One process a folder: whoever listens on the socket named after the folder has it. The operating system lets go of

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Insert } from './batch.ts';
 
 /** What became of an insert. */
@@ -9,11 +9,16 @@ export type Delivery =
   /** Not this data, at any time. */
   | { kind: 'rejected'; message: string };
 
+/** `isRepeat`: the same was sent before, and nobody knows what came of it. Never throws. */
+export type Deliver = (insert: Insert, isRepeat: boolean) => Promise<Delivery>;
+
 export type FinalDelivery = Exclude<Delivery, { kind: 'unavailable' }>;
 
 export interface InsertionOptions {
   clock: Clock;
-  deliver: (insert: Insert) => Promise<Delivery>;
+  deliver: Deliver;
+  /** An earlier process may have sent these inserts. */
+  isResumed: boolean;
   stopping: AbortSignal;
   /** Waited for before each insert. */
   before: (insert: Insert) => Promise<void>;
@@ -33,13 +38,13 @@ export async function backOff(clock: Clock, failures: number, signal: AbortSigna
 /** Inserts one after the other until ClickHouse has said something final; `undefined` when it was stopped before. */
 export async function insertAll(
   inserts: readonly Insert[],
-  { clock, deliver, stopping, before, onStored, onTrouble }: InsertionOptions,
+  { clock, deliver, isResumed, stopping, before, onStored, onTrouble }: InsertionOptions,
 ): Promise<FinalDelivery | undefined> {
   for (const insert of inserts) {
     await before(insert);
     for (let failures = 0; ; failures++) {
       if (stopping.aborted) return undefined;
-      const outcome = await deliver(insert);
+      const outcome = await deliver(insert, isResumed || failures > 0);
       if (stopping.aborted) return undefined; // the folder may be another's by now
       onTrouble(outcome.kind === 'unavailable' ? outcome.message : undefined);
       if (outcome.kind === 'rejected') return outcome;

@@ -1,9 +1,8 @@
 import type { Logger } from 'pino';
-import type { Clock } from '../../src/clock.ts';
-import type { Chunk } from '../../src/span/batch.ts';
-import type { Insert } from './batch.ts';
+import type { Clock } from '../clock.ts';
+import type { Chunk } from './chunk.ts';
 import { type Cursor, CursorFile } from './cursor.ts';
-import { Deliverer, type Delivery } from './deliver.ts';
+import { type Deliver, Deliverer } from './deliver.ts';
 import { Digests } from './digests.ts';
 import { type Files, nodeFiles, readRange, using, withoutSync } from './files.ts';
 import { lockFolder } from './lock.ts';
@@ -20,7 +19,8 @@ import {
 import { SetAside } from './set-aside.ts';
 
 /**
- * The spool: requests on disk between the answer to their sender and ClickHouse.
+ * The spool: requests on disk between the answer to their sender and where they are delivered: of the collector that is
+ * ClickHouse, of the gateway a collector.
  *
  *   append → log (segments, group commit) → answer
  *                 │
@@ -47,8 +47,10 @@ export interface SpoolOptions {
   segmentBytesMax?: number;
   /** So much of what was written last stays in memory until it is delivered; the rest is read back. */
   recentBytesMax?: number;
-  /** Inserts rows, once for one token. Never throws. */
-  deliver: (insert: Insert) => Promise<Delivery>;
+  /** What chunks are for, in the order they are written: rows of the others may refer to rows of the first. */
+  tables: readonly string[];
+  /** Inserts rows, once for one token. */
+  deliver: Deliver;
   /** Where the disk is; a test puts faults between. */
   files?: Files;
 }
@@ -144,6 +146,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
         files,
         folder,
         clock,
+        tables: options.tables,
         deliver: options.deliver,
         digests,
         setAside,

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import type { Chunk } from '../../src/span/batch.ts';
+import type { Chunk } from './chunk.ts';
 
 /**
  * A record is one request: whole in the spool or not at all.

@@ -1,4 +1,4 @@
-import { type Chunk, TABLES } from '../../src/span/batch.ts';
+import type { Chunk } from './chunk.ts';
 import type { SpoolRecord } from './record.ts';
 import type { Find } from './scan.ts';
 
@@ -14,12 +14,8 @@ const BYTES_MAX = 24_000_000;
 const PARTITIONS_MAX = 50;
 const CHUNKS_MAX = 1_000;
 
-const FORMATS = ['JSONEachRow', 'Native'] as const satisfies Chunk['format'][];
-
 /** What goes into one insert: rows of one table in one format. */
 export const insertKey = ({ table, format }: Pick<Chunk, 'table' | 'format'>) => `${table}-${format}`;
-
-const INSERT_KEYS = TABLES.flatMap((table) => FORMATS.map((format) => insertKey({ table, format })));
 
 /** Takes finds as long as they go together: one record, or as many as become one insert a table and format. */
 export class BatchBounds {
@@ -64,20 +60,29 @@ export interface Insert {
   token: string;
 }
 
+/** The inserts that `chunks` become: by table in the order of `tables`, by format within one. */
+function insertKeys(chunks: readonly Chunk[], tables: readonly string[]): string[] {
+  const place = ({ table }: Chunk) => tables.indexOf(table);
+  const inOrder = chunks.toSorted((a, b) => place(a) - place(b) || (a.format < b.format ? -1 : 1));
+  return [...new Set(inOrder.map(insertKey))];
+}
+
 /**
  * The inserts a batch becomes, in order. Tokens name the place in the spool and not the content: should a record of the
  * batch be damaged between two tries, what the first try may have stored is still not stored again. `stored` are those
- * that need not be made.
+ * that need not be made. `tables` is the order in which they are written.
  */
 export function insertsOf(
   records: readonly SpoolRecord[],
   place: string,
+  tables: readonly string[],
   stored: readonly string[] = [],
 ): Insert[] {
   const inserts: Insert[] = [];
-  for (const key of INSERT_KEYS) {
+  const all = records.flatMap((r) => r.chunks);
+  for (const key of insertKeys(all, tables)) {
     if (stored.includes(key)) continue;
-    const chunks = records.flatMap((r) => r.chunks.filter((c) => insertKey(c) === key));
+    const chunks = all.filter((c) => insertKey(c) === key);
     const groups = records.length > 1 ? [chunks] : chunks.map((c) => [c]);
     groups.forEach((group, i) => {
       const [first] = group;

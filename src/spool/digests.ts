@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Clock } from '../../src/clock.ts';
+import type { Clock } from '../clock.ts';
 import { type Files, readRange, using } from './files.ts';
 import { digestsName, numberIn } from './segment.ts';
 

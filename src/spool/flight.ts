@@ -21,12 +21,15 @@ export class Flight {
   /** Missing until it is read, and again when it is settled: then its bytes are needed no more. */
   private batch: Batch | undefined;
   private readonly stored: string[];
+  private readonly isResumed: boolean;
   /** Left of a settled one. */
   delivered: { taken: readonly Taken[]; sequence: number | undefined } = { taken: [], sequence: undefined };
 
+  /** Without `batch` it is one that an earlier process decided on, and perhaps sent. */
   constructor(range: Range, batch?: Batch) {
     this.range = range;
     this.batch = batch;
+    this.isResumed = batch === undefined;
     this.stored = [...range.stored];
   }
 
@@ -51,9 +54,10 @@ export class Flight {
     this.batch = await read(this.range);
   }
 
-  /** Never rejects. `spool` is the first part of its tokens. */
+  /** Never rejects. `spool` is the first part of its tokens, `tables` the order of its inserts. */
   async send(
     spool: string,
+    tables: readonly string[],
     options: Pick<InsertionOptions, 'clock' | 'deliver' | 'stopping'>,
     contentOfEarlier: () => Promise<void>,
   ): Promise<void> {
@@ -62,12 +66,14 @@ export class Flight {
     const inserts = insertsOf(
       this.records.map((f) => f.record),
       `${spool}-${segment}-${from}-${to}`,
+      tables,
       this.range.stored,
     );
     const outcome = await insertAll(inserts, {
       ...options,
+      isResumed: this.isResumed,
       before: async ({ table }) => {
-        if (table === 'messages') return;
+        if (table === tables[0]) return;
         this.contentStored = true;
         await contentOfEarlier();
       },

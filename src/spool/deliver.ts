@@ -1,25 +1,26 @@
 import { createHash } from 'node:crypto';
-import type { Clock } from '../../src/clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Insert } from './batch.ts';
 import type { Cursor, CursorFile, Range } from './cursor.ts';
 import type { Digests, Taken } from './digests.ts';
 import { type Files, readRange, using } from './files.ts';
 import { Flight } from './flight.ts';
 import { Flushes } from './flushes.ts';
-import { backOff, type Delivery } from './insertion.ts';
+import { backOff, type Deliver, type Delivery } from './insertion.ts';
 import type { SpoolLog } from './log.ts';
 import { type Batch, Planner } from './planner.ts';
 import { Removal } from './removal.ts';
 import { SEGMENT_HEADER_BYTES, segmentPath } from './segment.ts';
 import type { SetAside, SetAsideReason } from './set-aside.ts';
 
-export type { Delivery } from './insertion.ts';
+export type { Deliver, Delivery } from './insertion.ts';
 
 export interface DeliverOptions {
   files: Files;
   folder: string;
   clock: Clock;
-  deliver: (insert: Insert) => Promise<Delivery>;
+  tables: readonly string[];
+  deliver: Deliver;
   digests: Digests;
   setAside: SetAside;
   onSetAside: (reason: SetAsideReason | 'duplicate', records: number) => void;
@@ -48,8 +49,8 @@ const BEHIND_MAX = 4 * PLANNED_MAX;
  *   that is behind only means that a batch is sent again, under the same tokens.
  * - Batches finish in any order; the cursor passes them in their own. After a crash all that it has not passed are sent
  *   again, as they were.
- * - Content before what refers to it, also across batches: a request need not bring a message that one before it
- *   brought, so the messages of a batch are stored before any other row of a later one is sent.
+ * - Content before what refers to it, also across batches: a request need not bring a row of the first table that one
+ *   before it brought, so those of a batch are stored before any other row of a later one is sent.
  * - A second batch goes out beside the first only when it is full: while an insert is under way the next one grows.
  * - A segment is removed after a cursor past it is durable.
  * - Nothing ends the loop but `stop`: a failing disk or store is tried again, a bad record goes out of the way.
@@ -231,10 +232,10 @@ export class Deliverer {
   }
 
   private async send(): Promise<void> {
-    const { clock, deliver } = this.options;
+    const { clock, tables, deliver } = this.options;
     const options = {
       clock,
-      deliver: (insert: Insert) => this.deliverSafely(deliver, insert),
+      deliver: (insert: Insert, isRepeat: boolean) => this.deliverSafely(deliver, insert, isRepeat),
       stopping: this.stopping.signal,
     };
     for (const flight of this.flights) {
@@ -244,7 +245,7 @@ export class Deliverer {
       if (flight.state !== 'planned') continue;
       if (!flight.isRead) await flight.read((range) => this.read(range));
       void flight
-        .send(this.tokenPrefix, options, () => this.contentOfEarlier(flight))
+        .send(this.tokenPrefix, tables, options, () => this.contentOfEarlier(flight))
         .then(() => {
           this.announceContent();
           this.more.resolve();
@@ -252,9 +253,9 @@ export class Deliverer {
     }
   }
 
-  private async deliverSafely(deliver: DeliverOptions['deliver'], insert: Insert): Promise<Delivery> {
+  private async deliverSafely(deliver: Deliver, insert: Insert, isRepeat: boolean): Promise<Delivery> {
     try {
-      return await deliver(insert);
+      return await deliver(insert, isRepeat);
     } catch (error) {
       this.options.onError(error); // it does not, but a batch that is stuck for ever would say nothing
       return { kind: 'unavailable', message: (error as Error).message };

@@ -1,5 +1,5 @@
-import type { Clock } from '../../src/clock.ts';
-import type { Chunk } from '../../src/span/batch.ts';
+import type { Clock } from '../clock.ts';
+import type { Chunk } from './chunk.ts';
 import type { Files, OpenFile } from './files.ts';
 import { RecentRecords } from './recent.ts';
 import {
