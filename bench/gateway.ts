@@ -18,7 +18,11 @@ export const bench: Bench = {
   flags: {
     'open-streams': {
       help: 'streams that are open at a time when time to first token is measured',
-      default: 300,
+      default: 1000,
+    },
+    'soak-requests': {
+      help: 'requests over which the memory of ours must not grow (a million takes minutes)',
+      default: 100_000,
     },
   },
   seconds: 2,
@@ -33,7 +37,8 @@ const PACED_CONNECTIONS = 128;
 const CHUNKS = 64;
 const CHUNK_MS = 20;
 const STREAM_S = (CHUNKS * CHUNK_MS) / 1000;
-const WARM_UP_S = 2;
+const WARM_UP_S = 3;
+const SOAK_PART_S = 5;
 
 interface Target {
   name: 'direct' | 'bare' | 'ours' | 'portkey';
@@ -41,7 +46,7 @@ interface Target {
   headers: Record<string, string>;
 }
 
-type Kind = 'one' | 'busy' | 'paced' | 'stream';
+type Kind = 'one' | 'busy' | 'paced' | 'outage' | 'stream';
 /** By target and kind of load, a result a round. */
 type Results = Map<string, LoadResult[]>;
 
@@ -71,7 +76,11 @@ async function run(options: BenchOptions): Promise<Measured> {
     const targets = targetsOf(providerUrl, bare.ready, ours.ready, portkey);
     const refusal = await warmUp(generator, targets, progress);
     const usable = targets.filter(({ name }) => name !== refusal?.name);
-    const results = await measure(generator, usable, options);
+    const away = async (isAway: boolean) => {
+      await sink.ask({ isAway });
+    };
+    const results = await measure(generator, usable, away, options);
+    const memory = await soak(generator, usable.find(({ name }) => name === 'ours')!, ours.pid, options);
     const exports = await sink.ask<{ requests: number }>({});
     const spans = await ours.ask<{ exported: number; dropped: number }>({});
     return {
@@ -89,7 +98,7 @@ async function run(options: BenchOptions): Promise<Measured> {
         streams: `${options.flags['open-streams']} open, ${CHUNKS} chunks ${CHUNK_MS} ms apart`,
         added: 'above direct in the same round; ratios of added times are of their medians',
       },
-      ...summary(results, usage(ours.pid).rssPeakMb),
+      ...summary(results, usage(ours.pid).rssPeakMb, memory),
     };
   } finally {
     for (const stop of stops.reverse()) await stop();
@@ -138,6 +147,7 @@ async function warmUp(
 async function measure(
   generator: Child<unknown>,
   targets: readonly Target[],
+  away: (isAway: boolean) => Promise<void>,
   { rounds, seconds, flags, progress }: BenchOptions,
 ): Promise<Results> {
   const results: Results = new Map();
@@ -159,6 +169,10 @@ async function measure(
     const perSecond = Math.min(reached.get('bare')!, reached.get('ours')!) / 2;
     const three = order.filter(({ name }) => name !== 'portkey');
     for (const target of three) await put(target, 'paced', { connections: PACED_CONNECTIONS, perSecond });
+    await away(true);
+    const ours = targets.find(({ name }) => name === 'ours')!;
+    await put(ours, 'outage', { connections: PACED_CONNECTIONS, perSecond });
+    await away(false);
     for (const target of three)
       await put(target, 'stream', {
         connections: Math.ceil(openStreams * 1.5),
@@ -171,6 +185,28 @@ async function measure(
   return results;
 }
 
+/** Resident memory of ours after a tenth of many requests, and after all of them. */
+async function soak(
+  generator: Child<unknown>,
+  target: Target,
+  pid: number,
+  { flags, progress }: BenchOptions,
+): Promise<{ firstMb: number | null; lastMb: number | null; requests: number }> {
+  const wanted = flags['soak-requests']!;
+  progress(`memory over ${wanted} requests`);
+  let requests = 0;
+  let firstMb: number | null = null;
+  while (requests < wanted) {
+    const { answered, failed } = await generator.ask<LoadResult>(
+      load(target, { connections: BUSY_CONNECTIONS, seconds: SOAK_PART_S }),
+    );
+    if (failed > 0 || answered === 0) throw new Error(`${failed} requests failed while memory was measured`);
+    requests += answered;
+    if (requests >= wanted / 10) firstMb ??= usage(pid).rssMb;
+  }
+  return { firstMb, lastMb: usage(pid).rssMb, requests };
+}
+
 const load = ({ url, headers }: Target, what: Omit<Load, 'url' | 'path' | 'headers'>): Load => ({
   url,
   path: '/v1/chat/completions',
@@ -178,7 +214,11 @@ const load = ({ url, headers }: Target, what: Omit<Load, 'url' | 'path' | 'heade
   ...what,
 });
 
-function summary(results: Results, rssMb: number | null): Pick<Measured, 'figures' | 'ratios'> {
+function summary(
+  results: Results,
+  rssMb: number | null,
+  memory: Awaited<ReturnType<typeof soak>>,
+): Pick<Measured, 'figures' | 'ratios'> {
   const of = (name: string, kind: Kind, key: keyof LoadResult) =>
     (results.get(`${name} ${kind}`) ?? []).map((result) => result[key]);
   const middle = (name: string, kind: Kind, key: keyof LoadResult) =>
@@ -214,7 +254,9 @@ function summary(results: Results, rssMb: number | null): Pick<Measured, 'figure
       streams_failed: Object.fromEntries(
         ['direct', 'bare', 'ours'].map((name) => [name, latency(name, 'stream')['failed']!]),
       ),
+      outage: { ours: latency('ours', 'outage') },
       rss_mb: rssMb,
+      rss_over_requests: { first_mb: memory.firstMb, last_mb: memory.lastMb, requests: memory.requests },
     },
     ratios: {
       rps_vs_bare_proxy: medianRatio(of('ours', 'busy', 'rps'), of('bare', 'busy', 'rps')),
@@ -223,6 +265,8 @@ function summary(results: Results, rssMb: number | null): Pick<Measured, 'figure
       added_p99_vs_bare: vsBare('paced', 'p99'),
       added_ttft_p50_vs_bare: vsBare('stream', 'ttftP50'),
       added_ttft_p99_vs_bare: vsBare('stream', 'ttftP99'),
+      p99_outage_vs_normal: medianRatio(of('ours', 'outage', 'p99'), of('ours', 'paced', 'p99')),
+      rss_growth: ratio(memory.lastMb, memory.firstMb),
     },
   };
 }

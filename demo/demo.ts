@@ -130,6 +130,8 @@ function writeConfig(folder: string, urls: { providerUrl: string; pagerUrl: stri
       openai: { base_url: `${urls.providerUrl}/v1`, api_key_env: 'NORTHWIND_PROVIDER_KEY' },
       anthropic: { base_url: urls.providerUrl, api_key_env: 'NORTHWIND_PROVIDER_KEY' },
     },
+    // The models that Northwind uses retire in the real world, whatever day the demo is played on.
+    model_watch: { notice_days: [] },
     alerts: { webhooks: [{ url: urls.pagerUrl, secret_env: 'NORTHWIND_PAGER_SECRET' }] },
   };
   writeFileSync(path, stringify(settings));

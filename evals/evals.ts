@@ -7,12 +7,13 @@ import type { Store } from '../src/store/client.ts';
 import { createDetection } from './detection.ts';
 import { createRunner } from './jobs.ts';
 import { createMetrics } from './metrics.ts';
+import { createModelWatch } from './models/watch.ts';
 import { openSuites, type Suite } from './suite.ts';
 import { createTurns } from './turns.ts';
 import { createDeliveries } from './webhook.ts';
 
 /**
- * The evals role: scores what is due, looks at loops with new scores, tells receivers of alerts.
+ * The evals role: scores what is due, looks at loops with new scores and at the models they use, tells receivers of alerts.
  *
  * Nothing here waits for what is slow elsewhere: suites score beside each other, and receivers are told beside that.
  */
@@ -50,6 +51,15 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
   const detection = createDetection({ store, clock, config, metrics, log });
   const { webhooks } = config.alerts;
   const deliveries = createDeliveries({ store, receivers: webhooks, clock, metrics, log, signal });
+  const models = createModelWatch({
+    store,
+    clock,
+    config,
+    metrics,
+    log,
+    signal,
+    onAlerts: () => deliveries.wake(),
+  });
   const scoring = createTurns(SUITES_AT_ONCE_MAX);
   const looking = createTurns(1);
 
@@ -115,6 +125,7 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
     while (!signal.aborted) {
       const looked = await Promise.all(suites.current().map(scoreNow));
       await look();
+      await models.look();
       if (looked.every((n) => n === 0) && (await deliveries.pending()) === 0) return;
       await clock.sleep(IDLE_POLL_MS, signal).catch(() => {});
     }
@@ -126,7 +137,7 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
     complaint: () => complaint,
     metrics: () => metrics.render(),
   });
-  const work = [ticking(), deliveries.run()];
+  const work = [ticking(), deliveries.run(), models.run()];
   return {
     url,
     idle,

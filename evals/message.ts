@@ -1,10 +1,13 @@
 import { createHmac } from 'node:crypto';
 import type { Alert } from '../src/store/alerts.ts';
+import { MODEL_ALERT_KIND } from './models/alert.ts';
+import { modelAlertText } from './models/message.ts';
 
 /** What a receiver of alerts is sent: the document, the sentence in it, and the signature over both. */
 export function webhookBody(alert: Alert): string {
   const { loop, kind, state } = alert;
-  return JSON.stringify({ alert, loop, kind, state, text: alertText(alert) });
+  const text = kind === MODEL_ALERT_KIND ? modelAlertText(alert) : alertText(alert);
+  return JSON.stringify({ alert, loop, kind, state, text });
 }
 
 /** `v1=` and the hex HMAC-SHA-256 over the time of sending and the body, so that neither can be exchanged. */

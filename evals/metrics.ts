@@ -12,6 +12,15 @@ const FAMILIES = {
   alerts_total: ['counter', 'Changes of alert state, by loop, kind and state.'],
   webhook_deliveries_total: ['counter', 'Messages that a receiver took.'],
   webhook_failures_total: ['counter', 'Attempts that a receiver did not take.'],
+  model_events_total: ['counter', 'What became known of models in use, by kind.'],
+  model_polls_total: ['counter', "Readings of a provider's list of models, by provider and outcome."],
+  model_alerts_withheld_total: [
+    'counter',
+    'Alerts of models not raised, at each look, since their loop has too many open.',
+  ],
+  model_calendar_failures_total: ['counter', 'Readings of model_watch.calendar that failed.'],
+  model_calendar_entries: ['gauge', 'Models whose retirement is known.'],
+  model_uses_cut: ['gauge', '1 while there are more models in use than are looked at at once.'],
   suites_invalid: ['gauge', '1 while the suite files are wrong and an earlier reading of them is in force.'],
 } as const satisfies Record<string, readonly ['counter' | 'gauge', string]>;
 

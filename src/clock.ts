@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
@@ -16,6 +16,19 @@ export interface Clock {
   random(): number;
   /** `n` random bytes in lower-case hexadecimal. */
   randomHex(n: number): string;
+}
+
+/** Random bytes are asked for by the thousand: a question costs as much as many of them. */
+const pool = Buffer.alloc(8192);
+let poolAt = pool.length;
+
+function randomHex(n: number): string {
+  if (poolAt + n > pool.length) {
+    randomFillSync(pool);
+    poolAt = 0;
+  }
+  poolAt += n;
+  return pool.toString('hex', poolAt - n, poolAt);
 }
 
 /** The clock of a running program: wall time refined by the monotonic clock, the operating system's randomness. */
@@ -45,7 +58,7 @@ export function systemClock(): Clock {
       await delay(ms, undefined, { signal });
     },
     random: Math.random,
-    randomHex: (n) => randomBytes(n).toString('hex'),
+    randomHex,
   };
 }
 

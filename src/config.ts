@@ -2,6 +2,11 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { LoopscopeError } from './errors.ts';
+import { CacheSettings, IdempotencySettings } from './gateway/idempotency/settings.ts';
+import { LimitRule, LimitsWhenStoreAway } from './gateway/limits/settings.ts';
+import { PriceSettings } from './gateway/price/settings.ts';
+import { ProviderSettings, RESERVED_NAMES } from './gateway/provider-settings.ts';
+import { ModelsSettings, modelComplaints, RoutingSettings } from './gateway/routing/settings.ts';
 import { parseYaml, readYamlFile } from './yaml-file.ts';
 
 /**
@@ -18,6 +23,18 @@ const name = z
   .min(1)
   .max(200)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'a name has letters, digits, ".", "_" and "-" only');
+
+/** A file, or a URL that nobody on the way can change. */
+const calendarSource = z
+  .string()
+  .min(1)
+  .refine(
+    (named) =>
+      !/^[a-z]+:\/\//i.test(named) ||
+      /^https:\/\//.test(named) ||
+      /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)/.test(named),
+    'expected a file, an https URL, or http on this machine',
+  );
 
 const ConfigFile = z.strictObject({
   data_dir: z.string().default('.loopscope'),
@@ -37,6 +54,21 @@ const ConfigFile = z.strictObject({
       port: port.default(4000),
       /** Calls that name no run belong to the loop's open run until it was quiet this long. */
       run_idle_s: z.number().positive().default(120),
+      /** Spans that no collector has yet, in `<data_dir>/gateway/spool`. */
+      spool: z
+        .strictObject({
+          /** What the span of an answer survives. `power_loss` forces the disk before the answer's last byte goes out. */
+          durability: z.enum(['power_loss', 'process_crash']).default('process_crash'),
+          /** Full, the gateway answers 503: no call is made whose span has no place. */
+          bytes_max: z.number().int().min(1_000_000).default(1_073_741_824),
+        })
+        .prefault({}),
+      /** A sub-agent that names a sub-agent as its parent: delegation is one level deep. */
+      nested_agents: z.enum(['refuse', 'flag']).default('refuse'),
+      /** A line of the log for every call: who called what and how it went, never what was said. */
+      access_log: z.boolean().default(false),
+      idempotency: IdempotencySettings,
+      cache: CacheSettings,
     })
     .prefault({}),
   collector: z
@@ -88,12 +120,31 @@ const ConfigFile = z.strictObject({
       metrics_days: days.optional(),
     })
     .prefault({}),
-  providers: z
-    .record(name, z.strictObject({ base_url: url, api_key_env: z.string().min(1).optional() }))
-    .default({}),
+  providers: z.record(name, ProviderSettings).default({}),
+  /** Virtual models by the name that callers ask for, and how calls are routed. */
+  models: ModelsSettings.default({}),
+  routing: RoutingSettings,
+  /** Budgets and rates of all loops; a loop's own are in its file. */
+  limits: z.array(LimitRule).default([]),
+  limits_when_store_away: LimitsWhenStoreAway,
+  /** Where gateways share budgets, rates, kills and idempotency keys; each has its own without it. */
+  redis_url: z.url({ protocol: /^rediss?$/ }).optional(),
+  /** Before the public list of prices. */
+  prices: z.array(PriceSettings).default([]),
   alerts: z
     .strictObject({
       webhooks: z.array(z.strictObject({ url, secret_env: z.string().min(1).optional() })).default([]),
+    })
+    .prefault({}),
+  /** Watches for models that are retired or replaced while loops use them. */
+  model_watch: z
+    .strictObject({
+      /** Retirements beside those that ship with the program, in the same format; a file is relative to the settings' folder. */
+      calendar: calendarSource.optional(),
+      /** How often the calendar and the providers' lists of models are read. */
+      poll_h: z.number().min(0.1).max(500).default(6),
+      /** So many days before a model in use retires, its loop's owner is told. */
+      notice_days: z.array(z.number().int().min(0).max(365)).max(10).default([30, 7, 1]),
     })
     .prefault({}),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -101,11 +152,9 @@ const ConfigFile = z.strictObject({
 
 export type ConfigFile = z.infer<typeof ConfigFile>;
 
-export interface ProviderConfig {
-  base_url: string;
+export interface ProviderConfig extends ProviderSettings {
   /** The key itself, where the environment has it. */
   api_key: string | undefined;
-  api_key_env: string | undefined;
 }
 
 export interface WebhookConfig {
@@ -129,14 +178,16 @@ export interface Config extends Omit<ConfigFile, 'providers' | 'alerts' | 'colle
   directory: string;
   collector: CollectorConfig;
   providers: Record<string, ProviderConfig>;
+  /** The key that a variable holds, for targets of models that have one of their own. */
+  keyOf: (variable: string) => string | undefined;
   alerts: { webhooks: WebhookConfig[] };
   /** Where the gateway's spans go besides our collector, by the standard `OTEL_*` variables. */
   otel_export: OtelExport;
 }
 
 const PROVIDER_DEFAULTS = {
-  openai: { base_url: 'https://api.openai.com/v1', api_key_env: 'OPENAI_API_KEY' },
-  anthropic: { base_url: 'https://api.anthropic.com', api_key_env: 'ANTHROPIC_API_KEY' },
+  openai: { base_url: 'https://api.openai.com/v1', api_key_env: 'OPENAI_API_KEY', query: {} },
+  anthropic: { base_url: 'https://api.anthropic.com', api_key_env: 'ANTHROPIC_API_KEY', query: {} },
 };
 
 /** Environment variable → where it goes in the file's shape. */
@@ -144,6 +195,7 @@ const OVERRIDES: Record<string, readonly [...string[]]> = {
   LOOPSCOPE_DATA_DIR: ['data_dir'],
   LOOPSCOPE_REGISTRY: ['registry'],
   LOOPSCOPE_LOG_LEVEL: ['log_level'],
+  LOOPSCOPE_REDIS_URL: ['redis_url'],
   LOOPSCOPE_CLICKHOUSE_URL: ['clickhouse', 'url'],
   LOOPSCOPE_CLICKHOUSE_PORT: ['clickhouse', 'http_port'],
   LOOPSCOPE_CLICKHOUSE_NATIVE_PORT: ['clickhouse', 'native_port'],
@@ -188,12 +240,9 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
   const directory = file ? dirname(resolve(file)) : process.cwd();
   const providers: Record<string, ProviderConfig> = Object.create(null);
   for (const [provider, p] of Object.entries({ ...PROVIDER_DEFAULTS, ...settings.providers })) {
-    providers[provider] = {
-      base_url: p.base_url,
-      api_key_env: p.api_key_env,
-      api_key: p.api_key_env ? env[p.api_key_env] : undefined,
-    };
+    providers[provider] = { ...p, api_key: p.api_key_env ? env[p.api_key_env] : undefined };
   }
+  checkProviders(providers, settings.models);
   const { token_env, tls, ca_file } = settings.collector;
   return deepFreeze({
     ...settings,
@@ -211,6 +260,7 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
     data_dir: resolve(directory, settings.data_dir),
     otel_export: otelExport(env),
     providers,
+    keyOf: (variable) => env[variable] || undefined,
     alerts: {
       webhooks: settings.alerts.webhooks.map(({ url, secret_env }) => ({
         url,
@@ -219,6 +269,18 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
       })),
     },
   });
+}
+
+/** Throws `config_invalid` for a name that paths use otherwise, and for models whose targets nobody knows. */
+function checkProviders(providers: Record<string, ProviderConfig>, models: ModelsSettings): void {
+  const names = new Set(Object.keys(providers));
+  const complaints = [
+    ...[...names]
+      .filter((name) => RESERVED_NAMES.has(name))
+      .map((name) => `providers.${name}: paths have another use for this name; choose another.`),
+    ...modelComplaints(models, names),
+  ];
+  if (complaints.length > 0) throw new LoopscopeError('config_invalid', complaints.join('\n'));
 }
 
 function override(parsed: ConfigFile, env: Environment): ConfigFile {

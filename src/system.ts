@@ -162,6 +162,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
       keys,
       clock,
       log: log.child({ role: 'gateway' }),
+      folder: join(config.data_dir, 'gateway'),
     });
     closers.push(() => gateway.close());
     endpoints.gateway = gateway.url;

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pino from 'pino';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -36,6 +39,7 @@ const store: Store = {
 const clock = systemClock();
 const keys = openKeyRing(store, clock);
 const defaults = loadConfig(undefined, { OPENAI_API_KEY: 'sk-bench', ANTHROPIC_API_KEY: 'sk-ant-bench' });
+const folder = await mkdtemp(join(tmpdir(), 'loopscope-bench-gateway-'));
 const gateway = await startGateway({
   config: {
     ...defaults,
@@ -47,9 +51,10 @@ const gateway = await startGateway({
     },
     otel_export: 'off',
   },
-  registry: () => ({ loop: () => undefined }),
+  registry: () => ({ loops: new Map(), loop: () => undefined }),
   keys,
   clock,
+  folder,
   log: pino({ level: 'error' }, pino.destination(2)),
 });
 
@@ -61,14 +66,15 @@ async function spans(): Promise<{ exported: number; dropped: number }> {
       .matchAll(new RegExp(`^${name}\\S* (\\d+)$`, 'gm'))
       .reduce((sum, [, count]) => sum + Number(count), 0);
   return {
-    exported: total('loopscope_spans_exported_total'),
-    dropped: total('loopscope_spans_dropped_total'),
+    exported: total('loopscope_gateway_spans_delivered_total'),
+    dropped: total('loopscope_gateway_spans_lost_total'),
   };
 }
 
 async function close(): Promise<void> {
   await gateway.close();
   keys.close();
+  await rm(folder, { recursive: true, force: true });
 }
 
 serve({ url: gateway.url, secret }, spans, close);

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { MODEL_ALERT_KIND } from '../../evals/models/alert.ts';
+import { modelAlertText } from '../../evals/models/message.ts';
 import { type Alert, listAlerts } from '../store/alerts.ts';
 import type { Store } from '../store/client.ts';
 import { loopsSeen } from '../store/runs.ts';
@@ -39,6 +41,9 @@ function describe(alert: Alert, { out: { paint } }: CliContext): string[] {
   const until = alert.resolved_at === null ? '' : `, over ${time(Date.parse(alert.resolved_at))} UTC`;
   return [
     `${state}  ${paint('bold', alert.loop)}  ${alert.kind}, raised ${time(Date.parse(alert.started_at))} UTC${until}`,
-    ...alarmText(alert.loop, factsOf(alert)).map((line) => `  ${line}`),
+    ...textOf(alert).map((line) => `  ${line}`),
   ];
 }
+
+const textOf = (alert: Alert): string[] =>
+  alert.kind === MODEL_ALERT_KIND ? [modelAlertText(alert)] : alarmText(alert.loop, factsOf(alert));

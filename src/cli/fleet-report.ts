@@ -78,7 +78,8 @@ function loopStatus(
 ): LoopStatus {
   const definition = registry.loop(loop);
   const { state: detector } = watch(series, { arl: arlOf(loop, suites) });
-  const open = alerts.find((alert) => alert.state === 'firing');
+  // A model that will retire is no failure yet.
+  const open = alerts.find(({ state, evidence }) => state === 'firing' && evidence['reason'] !== 'retires');
   const latest = alerts.toSorted((a, b) => Date.parse(b.started_at) - Date.parse(a.started_at))[0];
   const sinceChange = open && series.filter((run) => Date.parse(run.at) >= Date.parse(open.change_at));
   const regime = sinceChange ?? series.filter((run) => run.index >= detector.regimeStart);

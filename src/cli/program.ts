@@ -9,6 +9,7 @@ import { add as addEval } from './eval.ts';
 import { add as addGolden } from './golden.ts';
 import { add as addImport } from './import.ts';
 import { add as addKeys } from './keys.ts';
+import { add as addModels } from './models.ts';
 import { add as addProvider } from './provider.ts';
 import { add as addRegistry } from './registry.ts';
 import { add as addRuns } from './runs.ts';
@@ -21,7 +22,7 @@ type AddCommand = (program: Command, context: CliContext) => void;
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ['Run:', [addUp, addProvider]],
-  ['Look:', [addStatus, addAlerts, addRuns, addTrace]],
+  ['Look:', [addStatus, addAlerts, addRuns, addTrace, addModels]],
   ['Measure:', [addImport, addGolden, addEval, addBacktest]],
   ['Manage:', [addRegistry, addKeys, addDoctor]],
 ];

@@ -1,41 +1,46 @@
-import type { Attributes } from '@opentelemetry/api';
 import { contentHash, inputHash } from '../records/normalize.ts';
 import { A } from '../span/attributes.ts';
-import { agentSpanId } from '../span/ids.ts';
 import { LIMITS } from '../span/limits.ts';
 import type { Caller } from './identity.ts';
-import { costUsd } from './price.ts';
-import { type AnswerFacts, type RequestFacts, toJson } from './protocol.ts';
+import { type AnswerFacts, type Operation, type RequestFacts, toJson, type Usage } from './protocol.ts';
 import type { ProviderTarget } from './provider.ts';
+import { Attributes, type SpanDraft } from './record/span-draft.ts';
 import type { CallRoute } from './route.ts';
-import { agentPath, type OpenRun, runAttributes } from './runs.ts';
+import { agentOf, type OpenRun } from './runs.ts';
 import type { TapResult } from './tap.ts';
-import type { SpanDraft } from './tracing.ts';
 import { readVerdict } from './verdict.ts';
 
 /** A model call, or another request below a provider, as it is recorded. */
 export interface CallRecord {
   method: string;
   route: CallRoute;
-  operation: 'chat' | undefined;
+  operation: Operation['name'] | undefined;
+  /** `gen_ai.provider.name`, and where it was reached. */
+  providerName: string;
+  endpoint: ProviderTarget;
   caller: Caller;
+  isNested: boolean;
   /** `undefined` for a request that is no model call and came while no run was open. */
   run: OpenRun | undefined;
   /** The caller's trace where it brought one, else the run's. */
   traceId: string;
   spanId: string;
-  target: ProviderTarget;
   /** `undefined` for what is not a model call. */
   request: RequestFacts | undefined;
   startNs: bigint;
   endNs: bigint;
-  endMs: number;
   /** When the first byte of the answer's body came. */
   firstChunkNs: bigint | undefined;
   status: number | undefined;
   /** What went wrong on the way; what the provider says of itself is in `tap`. */
   errorType: string | undefined;
   tap: TapResult;
+  /** What it used and cost; `undefined` where nobody knows, and where it got the answer of another call. */
+  usage: Usage | undefined;
+  costUsd: number | undefined;
+  attempts: number;
+  /** The call whose answer it got. */
+  origin: { traceId: string; spanId: string } | undefined;
 }
 
 /** Characters of the hashes that stand for a prompt's or a tool list's version. */
@@ -43,38 +48,40 @@ const VERSION_CHARS = 12;
 
 /** The span of a call. What is not known is not on it. */
 export function callSpan(record: CallRecord): SpanDraft {
-  const { caller, run, traceId, spanId, operation, request, route } = record;
+  const { caller, run, traceId, operation, request, route } = record;
   const errorType = errorTypeOf(record);
-  const attributes: Attributes = {
-    ...(run
-      ? runAttributes(run)
-      : { [A.loop]: caller.loop, [A.registered]: caller.definition !== undefined }),
-    [A.record]: operation ? 'call' : 'request',
-    [A.operation]: operation,
-    [A.provider]: route.protocol.provider,
-    [A.agentName]: caller.agent,
-    [A.agentRole]: caller.role,
-    [A.parentAgent]: caller.parentAgent,
-    [A.conversationId]: caller.conversationId,
-    [A.itemId]: caller.itemId,
-    [A.serverAddress]: record.target.address,
-    [A.serverPort]: record.target.port,
-    [A.httpStatus]: record.status,
-    [A.errorType]: errorType,
-    [A.timeToFirstChunk]:
-      record.firstChunkNs === undefined ? undefined : Number(record.firstChunkNs - record.startNs) / 1e9,
-  };
-  if (request) Object.assign(attributes, requestAttributes(caller, request));
-  if (record.tap.answer) Object.assign(attributes, answerAttributes(record, record.tap.answer, errorType));
+  const attributes = new Attributes();
+  attributes.add(A.loop, caller.loop);
+  attributes.add(A.runId, run?.runId);
+  attributes.add(A.registered, caller.definition !== undefined);
+  attributes.add(A.record, operation ? 'call' : 'request');
+  attributes.add(A.operation, operation);
+  attributes.add(A.provider, record.providerName);
+  attributes.add(A.agentName, caller.agent);
+  attributes.add(A.agentRole, caller.role);
+  attributes.add(A.parentAgent, caller.parentAgent);
+  if (record.isNested) attributes.add(A.nestedAgent, true);
+  attributes.add(A.conversationId, caller.conversationId ?? request?.conversationId);
+  attributes.add(A.itemId, caller.itemId);
+  attributes.add(A.serverAddress, record.endpoint.address);
+  attributes.add(A.serverPort, record.endpoint.port);
+  attributes.add(A.httpStatus, record.status);
+  attributes.add(A.errorType, errorType);
+  if (record.firstChunkNs !== undefined)
+    attributes.add(A.timeToFirstChunk, Number(record.firstChunkNs - record.startNs) / 1e9);
+  if (record.attempts > 1) attributes.add(A.attempts, record.attempts);
+  attributes.add(A.replayedTraceId, record.origin?.traceId);
+  attributes.add(A.replayedSpanId, record.origin?.spanId);
+  if (request) addRequest(attributes, caller, request);
+  if (record.tap.answer) addAnswer(attributes, record, record.tap.answer, errorType);
   const name =
     operation === undefined
       ? `${record.method} ${route.path || '/'}`
       : `${operation} ${request?.model ?? ''}`.trimEnd();
   return {
     traceId,
-    spanId,
-    parentSpanId:
-      caller.remote?.spanId ?? (run && agentSpanId(traceId, agentPath(caller.agent, caller.parentAgent))),
+    spanId: record.spanId,
+    parentSpanId: caller.remote?.spanId ?? (run && agentOf(run, caller.agent, caller.parentAgent)),
     traceState: caller.remote?.traceState,
     name: name.slice(0, LIMITS.nameLengthMax),
     kind: 'Client',
@@ -95,77 +102,100 @@ function errorTypeOf({ errorType, tap, status, request }: CallRecord): string | 
   return tap.answer && !tap.answer.complete ? 'stream_interrupted' : undefined;
 }
 
-function requestAttributes(caller: Caller, request: RequestFacts): Attributes {
+function addRequest(attributes: Attributes, caller: Caller, request: RequestFacts): void {
   const { systemText, tools, userText } = request;
   const capture = captureOf(caller);
-  return {
-    [A.requestModel]: request.model,
-    [A.requestStream]: request.stream,
-    [A.requestMaxTokens]: request.maxTokens,
-    [A.requestTemperature]: request.temperature,
-    [A.requestTopP]: request.topP,
-    [A.requestSeed]: request.seed,
-    [A.promptVersion]: caller.promptVersion ?? versionOf(systemText),
-    [A.toolsVersion]: caller.toolsVersion ?? versionOf(tools),
-    [A.inputHash]: capture !== 'off' && userText !== '' ? inputHash(userText) : undefined,
-    ...textAttributes(capture, userText, A.inputText, A.inputTextHash),
-    [A.inputMessages]: capture === 'full' ? fitting(toJson(request.messages())) : undefined,
-  };
+  attributes.add(A.requestModel, request.model);
+  attributes.add(A.requestStream, request.stream);
+  attributes.add(A.requestMaxTokens, request.maxTokens);
+  attributes.add(A.requestTemperature, request.temperature);
+  attributes.add(A.requestTopP, request.topP);
+  attributes.add(A.requestSeed, request.seed);
+  attributes.add(A.promptVersion, caller.promptVersion ?? versionOf(systemText));
+  attributes.add(A.toolsVersion, caller.toolsVersion ?? versionOf(tools));
+  if (capture !== 'off' && userText !== '') attributes.add(A.inputHash, inputHash(userText));
+  addText(attributes, capture, userText, A.inputText, A.inputTextHash);
+  if (capture === 'full') attributes.add(A.inputMessages, fitting(toJson(request.messages())));
 }
 
-function answerAttributes(
-  { caller, route, request, endMs }: CallRecord,
+function addAnswer(
+  attributes: Attributes,
+  { caller, request, usage, costUsd }: CallRecord,
   answer: AnswerFacts,
   errorType: string | undefined,
-): Attributes {
-  const { usage } = answer;
+): void {
+  const { finishReasons } = answer;
   const capture = captureOf(caller);
-  return {
-    [A.responseId]: answer.id,
-    [A.responseModel]: answer.model,
-    [A.finishReasons]: answer.finishReasons.length > 0 ? answer.finishReasons : undefined,
-    [A.inputTokens]: usage.inputTokens,
-    [A.outputTokens]: usage.outputTokens,
-    [A.cacheReadTokens]: usage.cacheReadTokens,
-    [A.cacheWriteTokens]: usage.cacheWriteTokens,
-    [A.reasoningTokens]: usage.reasoningTokens,
-    [A.costUsd]: costUsd(route.protocol.provider, answer.model ?? request?.model, usage, endMs),
-    ...textAttributes(capture, answer.text, A.outputText, A.outputTextHash),
-    [A.outputMessages]: capture === 'full' ? fitting(toJson(answer.messages())) : undefined,
-    ...(errorType === undefined && verdictAttributes(caller, answer, request)),
-  };
+  attributes.add(A.responseId, answer.id);
+  attributes.add(A.responseModel, answer.model);
+  if (finishReasons.length > 0) attributes.add(A.finishReasons, finishReasons);
+  if (usage) {
+    attributes.add(A.inputTokens, usage.inputTokens);
+    attributes.add(A.outputTokens, usage.outputTokens);
+    attributes.add(A.cacheReadTokens, usage.cacheReadTokens);
+    attributes.add(A.cacheWriteTokens, usage.cacheWriteTokens);
+    attributes.add(A.reasoningTokens, usage.reasoningTokens);
+  }
+  attributes.add(A.costUsd, costUsd);
+  addText(attributes, capture, answer.text, A.outputText, A.outputTextHash);
+  if (capture === 'full') attributes.add(A.outputMessages, fitting(toJson(answer.messages())));
+  if (errorType === undefined) addVerdict(attributes, caller, answer, request);
 }
 
 /** The verdict in a checker's own answer, where the registry says how to read it. */
-function verdictAttributes(
+function addVerdict(
+  attributes: Attributes,
   caller: Caller,
   answer: AnswerFacts,
   request: RequestFacts | undefined,
-): Attributes | undefined {
+): void {
+  if (caller.role !== 'checker') return;
   const rule = caller.definition?.agents.find((agent) => agent.name === caller.agent)?.verdict;
-  if (!rule || caller.role !== 'checker') return undefined;
-  const pass = readVerdict(rule, answer.text);
-  if (pass === undefined) return undefined;
-  return {
-    [A.verdictPass]: pass,
-    [A.checkerName]: caller.agent,
-    [A.checkerVersion]: caller.promptVersion ?? versionOf(request?.systemText),
-  };
+  const pass = rule && readVerdict(rule, answer.text);
+  if (pass === undefined) return;
+  attributes.add(A.verdictPass, pass);
+  attributes.add(A.checkerName, caller.agent);
+  attributes.add(A.checkerVersion, caller.promptVersion ?? versionOf(request?.systemText));
 }
 
 type Capture = 'off' | 'hashed' | 'full';
 
 const captureOf = (caller: Caller): Capture => caller.definition?.capture ?? 'full';
 
-const versionOf = (text: string | undefined): string | undefined =>
-  text ? contentHash(text).slice(0, VERSION_CHARS) : undefined;
+/** An agent says the same system prompt with every call. */
+const versions = new Map<string, string>();
+const VERSIONS_MAX = 256;
+const VERSION_TEXT_LENGTH_MAX = 256 * 1024;
 
-function textAttributes(capture: Capture, text: string, textName: string, hashName: string): Attributes {
-  if (capture === 'off' || text === '') return {};
+function versionOf(text: string | undefined): string | undefined {
+  if (!text) return undefined;
+  const known = versions.get(text);
+  if (known !== undefined) return known;
+  const version = contentHash(text).slice(0, VERSION_CHARS);
+  if (text.length <= VERSION_TEXT_LENGTH_MAX) {
+    if (versions.size >= VERSIONS_MAX) versions.delete(versions.keys().next().value!);
+    versions.set(text, version);
+  }
+  return version;
+}
+
+function addText(
+  attributes: Attributes,
+  capture: Capture,
+  text: string,
+  textName: string,
+  hashName: string,
+): void {
+  if (capture === 'off' || text === '') return;
   const whole = capture === 'full' ? fitting(text) : undefined;
-  return whole === undefined ? { [hashName]: contentHash(text) } : { [textName]: whole };
+  if (whole === undefined) attributes.add(hashName, contentHash(text));
+  else attributes.add(textName, whole);
 }
 
 /** Content that an attribute has room for; half a document would be read as a whole one. */
-const fitting = (text: string | undefined): string | undefined =>
-  text !== undefined && Buffer.byteLength(text) <= LIMITS.attributeValueBytesMax ? text : undefined;
+function fitting(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const { attributeValueBytesMax } = LIMITS;
+  const mayBeLonger = 3 * text.length > attributeValueBytesMax;
+  return mayBeLonger && Buffer.byteLength(text) > attributeValueBytesMax ? undefined : text;
+}

@@ -1,170 +1,492 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Logger } from 'pino';
-import type { Dispatcher } from 'undici';
-import type { Clock } from '../clock.ts';
 import { LoopscopeError } from '../errors.ts';
+import type { LoopDefinition } from '../registry/loop.ts';
 import { answerError, toGatewayError } from './answer-error.ts';
+import { attemptSpans } from './attempt-span.ts';
 import { callSpan } from './call-span.ts';
+import type { CallContext, ConfiguredProvider, Settings } from './context.ts';
 import { hasOwnKey, reasonPhrase, requestHeaders, responseHeaders } from './headers.ts';
-import { type IdentityOptions, identify, roleOf } from './identity.ts';
-import type { Metrics } from './metrics.ts';
-import type { Protocol } from './protocol.ts';
-import { callProvider, type ProviderCall, type ProviderTarget } from './provider.ts';
+import type { Outcome as Replayed } from './idempotency/replay.ts';
+import { type Caller, identify, roleOf } from './identity.ts';
+import { type Refusal, refusalError } from './limits/refusal.ts';
+import type { Reservation } from './limits/reservation.ts';
+import type { Operation, RequestFacts } from './protocol.ts';
+import type { ProviderCall, ProviderListener, ProviderRequest } from './provider.ts';
 import type { CallRoute } from './route.ts';
-import type { Runs } from './runs.ts';
-import { openTap, type Tap } from './tap.ts';
-import type { Tracing } from './tracing.ts';
+import { callTargets } from './routing/attempts.ts';
+import { ProviderFailure, toRefusal } from './routing/failure.ts';
+import { replaceModel } from './routing/model-field.ts';
+import { lacksKey } from './routing/next-target.ts';
+import type { Plan } from './routing/plan.ts';
+import { callerTimeouts } from './routing/retry.ts';
+import type { AttemptNotice } from './routing/routed-call.ts';
+import type { Target } from './routing/target.ts';
+import { isSubAgent, type OpenRun } from './runs.ts';
+import { openTap, type Tap, type TapResult } from './tap.ts';
 
-/** What a call passes through, put together once at the start. */
-export interface CallContext {
-  targets: Record<Protocol['provider'], ProviderTarget>;
-  connections: Dispatcher;
-  identity: IdentityOptions;
-  runs: Runs;
-  tracing: Tracing;
-  metrics: Metrics;
-  clock: Clock;
-  log: Logger;
-  /** Calls whose span is still to come. */
-  unrecorded: Set<Promise<void>>;
+interface Incoming {
+  message: IncomingMessage;
+  body: Buffer | undefined;
+  response: ServerResponse;
 }
 
 /**
- * One request on its way: who is calling → the provider → its answer back, byte for byte → a span.
- * `taken` is called once the response is ours to write; until then a refusal is thrown.
+ * One request on its way:
+ *
+ *     who is calling → was it answered before? → may it? → which target → attempts → the answer, byte for byte → a span
+ *
+ * Throws what the caller is to be told when there is nothing to record of it.
  */
-export async function handleCall(
-  context: CallContext,
-  route: CallRoute,
-  incoming: {
-    message: IncomingMessage;
-    body: Buffer | undefined;
-    response: ServerResponse;
-    taken: () => void;
-  },
-): Promise<void> {
-  const { runs, clock, metrics, log } = context;
-  const { message, body, response } = incoming;
-  const { protocol } = route;
-  const method = message.method ?? 'GET';
-  const target = context.targets[protocol.provider];
-  const startNs = clock.nowNs();
+export async function handleCall(context: CallContext, route: CallRoute, incoming: Incoming): Promise<void> {
+  const why = context.recorder.whyNot();
+  if (why !== undefined) throw new LoopscopeError('overloaded', why);
+  const startNs = context.clock.nowNs();
+  const { identity, settings } = context;
+  const caller = await identify(incoming.message.headers, route, identity, settings.strict);
+  await new Call(context, route, incoming, caller, startNs).begin();
+}
 
-  const caller = await identify(message.headers, route, context.identity);
-  const operation = protocol.operation(method, route.path);
-  const request = operation && protocol.readRequest(parseBody(body));
-  const { loop, remote } = caller;
-  // A request that is no model call joins a run and opens none: a look at the list of models is no work.
-  const runId = caller.runId ?? (operation ? runs.implicitRun(loop) : runs.openImplicitRun(loop));
-  const registered = caller.definition !== undefined;
-  const run = runId && runs.touch({ loop, runId, registered, traceId: remote?.traceId }, startNs);
-  if (run) runs.callStarted(run);
-  const traceId = remote?.traceId ?? (run ? run.traceId : clock.randomHex(16));
-  const ours = { ...(run && { 'x-loopscope-run': run.runId }), 'x-loopscope-trace': traceId };
-  incoming.taken();
-  const recorded = Promise.withResolvers<void>();
-  context.unrecorded.add(recorded.promise);
+/**
+ * A call under way. What happens first decides how it ended: `settle` is heard once. The last piece of an answer goes to
+ * the caller when the span is on disk: of a stream that is its last event, of any other answer what came last.
+ */
+class Call implements ProviderListener {
+  private readonly context: CallContext;
+  /** As they were when it began. */
+  private readonly settings: Settings;
+  private readonly route: CallRoute;
+  private readonly incoming: Incoming;
+  private readonly method: string;
+  private readonly caller: Caller;
+  private readonly startNs: bigint;
+  private readonly operation: Operation | undefined;
+  private readonly json: unknown;
+  private readonly request: RequestFacts | undefined;
+  private readonly run: OpenRun | undefined;
+  private readonly traceId: string;
+  private readonly spanId: string;
+  private readonly isNested: boolean;
+  /** What we add to the answer's headers. */
+  private readonly ours: Record<string, string>;
+  private readonly attempts: AttemptNotice[] = [];
+  private replayed: Replayed | undefined;
+  private reservation: Reservation | undefined;
+  /** Whom to ask for more of the answer, and to tell that nobody wants it. */
+  private provider: ProviderCall | undefined;
+  private status: number | undefined;
+  private statusText = '';
+  private rawHeaders: string[] = [];
+  private isStream = false;
+  private tap: Tap | undefined;
+  private firstChunkNs: bigint | undefined;
+  private held: Buffer | undefined;
+  private state: 'under way' | 'settled' | 'recorded' = 'under way';
+  private hasEnded = false;
+  private hasLeft = false;
+  /** Resolves when its span is on disk, or is known not to get there. */
+  private readonly recorded = Promise.withResolvers<void>();
 
-  let status: number | undefined;
-  let firstChunkNs: bigint | undefined;
-  let tap: Tap | undefined;
-  let over = false;
-  /** Ends the call, once: what happens first decides how it ended. */
-  const finish = (errorType?: string) => {
-    if (over) return;
-    over = true;
-    const endNs = clock.nowNs();
+  constructor(context: CallContext, route: CallRoute, incoming: Incoming, caller: Caller, startNs: bigint) {
+    this.context = context;
+    this.settings = context.settings;
+    this.route = route;
+    this.incoming = incoming;
+    this.method = incoming.message.method ?? 'GET';
+    this.caller = caller;
+    this.startNs = startNs;
+    const { runs, clock } = context;
+    this.operation = route.protocol.operation(this.method, route.path);
+    this.json = this.operation && parseBody(incoming.body);
+    this.request = this.operation?.readRequest(this.json);
+    const { loop, remote, definition, parentAgent } = caller;
+    // A request that is no model call joins a run and opens none: a look at the list of models is no work.
+    const runId = caller.runId ?? (this.operation ? runs.implicitRun(loop) : runs.openImplicitRun(loop));
+    const registered = definition !== undefined;
+    this.run =
+      runId === undefined
+        ? undefined
+        : runs.touch({ loop, runId, registered, traceId: remote?.traceId }, startNs);
+    this.isNested =
+      parentAgent !== undefined &&
+      (roleOf(definition, parentAgent, undefined) === 'sub' ||
+        (this.run !== undefined && isSubAgent(this.run, parentAgent)));
+    if (this.isNested && this.settings.nestedAgents === 'refuse') throw nested(caller);
+    if (this.run) runs.callStarted(this.run);
+    this.traceId = remote?.traceId ?? this.run?.traceId ?? clock.randomHex(16);
+    this.spanId = clock.randomHex(8);
+    this.ours = { 'x-loopscope-trace': this.traceId };
+    if (this.run) this.ours['x-loopscope-run'] = this.run.runId;
+  }
+
+  /** Leads it to its first attempt, or to a refusal. Throws bugs only. */
+  async begin(): Promise<void> {
+    const { response } = this.incoming;
+    this.context.unrecorded.add(this.recorded.promise);
+    // A caller that is gone in the middle of a write is told of by `close`, which follows.
+    response.on('error', () => {});
+    response.on('close', () => this.callerLeft());
+    if (response.destroyed) this.callerLeft();
+    try {
+      const replayed = this.replay();
+      this.replayed = replayed instanceof Promise ? await replayed : replayed;
+      if (this.replayed?.kind === 'refused') throw this.replayed.error;
+      if (this.replayed) {
+        Object.assign(this.ours, this.replayed.headers);
+        this.provider = this.replayed.reader;
+        if (this.hasLeft) this.replayed.reader.hangUp();
+        else this.replayed.reader.play(this);
+        if (this.replayed.kind === 'follow') return;
+      } else if (this.hasLeft) return;
+      await this.admit();
+      this.ask();
+    } catch (error) {
+      if (!(error instanceof LoopscopeError)) throw error;
+      // Those who wait for the same answer are told the same.
+      if (this.replayed?.kind === 'first') this.replayed.recorder.fail(error);
+      else this.refuse(error, error.code);
+    }
+  }
+
+  private replay(): ReturnType<CallContext['replay']['begin']> {
+    const { route, caller, incoming, method, json, traceId, spanId } = this;
+    return this.context.replay.begin(
+      {
+        provider: route.provider,
+        protocol: route.protocol,
+        loop: caller.loop,
+        method,
+        path: route.path + route.query,
+        headers: incoming.message.headers,
+        body: incoming.body,
+        json,
+        virtualKey: caller.virtualKey,
+        cacheTtlS: caller.definition?.cache?.ttl_s,
+      },
+      { traceId, spanId },
+    );
+  }
+
+  /** Holds what the call may come to. Throws what its limits say. */
+  private async admit(): Promise<void> {
+    const { operation, request, caller, route, run, incoming } = this;
+    if (!operation || !request) return;
+    const { limiter, clock } = this.context;
+    const bytes = incoming.body?.length ?? 0;
+    const { prices } = this.settings;
+    const outcome = limiter.reserve({
+      loop: caller.loop,
+      agent: caller.agent,
+      runId: run?.runId,
+      team: caller.definition?.team,
+      provider: route.provider,
+      model: request.model,
+      estimate: prices.estimate(route.provider, request.model, request, bytes, clock.now()),
+    });
+    const decided = outcome instanceof Promise ? await outcome : outcome;
+    if (!decided.granted) throw this.limited(decided);
+    this.reservation = decided;
+  }
+
+  private limited(refusal: Refusal): LoopscopeError {
+    if (refusal.retryAfterS !== undefined) this.ours['retry-after'] = String(refusal.retryAfterS);
+    return refusalError(refusal);
+  }
+
+  /** Asks a target for the answer. Throws where there is none that could be asked. */
+  private ask(): void {
+    const { route, caller, incoming, operation, context } = this;
+    const { headers } = incoming.message;
+    const { api } = this.configured(route.provider);
+    const gatewayKey = caller.virtualKey && !hasOwnKey(headers, api);
+    const plan = context.router.plan({
+      model: this.request?.model,
+      loopModels: caller.definition?.models,
+      provider: route.provider,
+      gatewayKey,
+    });
+    if (gatewayKey) requireKey(plan);
+    const first = this.replayed?.kind === 'first' ? this.replayed.recorder : undefined;
+    const to: ProviderListener = first ?? this;
+    const call = callTargets(
+      context.routing,
+      {
+        plan,
+        request: (target) => this.requestFor(target, gatewayKey),
+        repeatable: operation !== undefined || this.method === 'GET' || this.method === 'HEAD',
+        gatewayKey,
+        patience: callerTimeouts(headers),
+      },
+      {
+        start: (status, statusText, raw) => to.start(status, statusText, raw),
+        data: (chunk) => to.data(chunk),
+        end: () => to.end(),
+        fail: (failure) => to.fail(failure),
+        attemptStarted: (attempt) => void this.attempts.push(attempt),
+      },
+    );
+    if (first) first.drivenBy(call);
+    else this.provider = call;
+    // It may have left while the call was put together.
+    if (this.hasLeft && !first) call.cancel();
+  }
+
+  private requestFor(target: Target, gatewayKey: boolean): ProviderRequest {
+    const { route, incoming, operation } = this;
+    const { api } = this.configured(target.provider);
+    const { body, message } = incoming;
+    return {
+      method: this.method,
+      path: route.path + api.query(route.query),
+      headers: requestHeaders(message.rawHeaders, api, gatewayKey ? target.endpoint.apiKey : undefined),
+      body: operation && body && target.model !== undefined ? replaceModel(body, target.model) : body,
+    };
+  }
+
+  private configured(provider: string): ConfiguredProvider {
+    const known = this.settings.providers.get(provider);
+    if (known) return known;
+    throw new LoopscopeError('provider_unknown', `No provider is called ${JSON.stringify(provider)}.`);
+  }
+
+  start(status: number, statusText: string, headers: string[]): void {
+    this.status = status;
+    this.statusText = statusText;
+    this.rawHeaders = headers;
+    const contentType = headerOf(headers, 'content-type');
+    this.isStream = contentType.startsWith('text/event-stream');
+    this.tap = openTap({
+      protocol: this.route.protocol,
+      operation: this.operation,
+      content: (this.caller.definition?.capture ?? 'full') !== 'off' || this.caller.role === 'checker',
+      status,
+      contentType,
+      contentEncoding: headerOf(headers, 'content-encoding'),
+    });
+    // A stream's first words may be long in coming: its caller learns now that it was accepted.
+    if (this.isStream && !this.hasLeft) {
+      this.writeHead();
+      this.incoming.response.flushHeaders();
+    }
+  }
+
+  data(chunk: Buffer): boolean {
+    this.firstChunkNs ??= this.context.clock.nowNs();
+    this.tap?.write(chunk);
+    if (this.state === 'recorded') return this.write(chunk);
+    if (this.isStream && !this.tap?.isComplete) return this.write(chunk);
+    const goesOn = this.held === undefined || this.write(this.held);
+    this.held = chunk;
+    if (this.isStream) this.settle();
+    return goesOn;
+  }
+
+  end(): void {
+    this.hasEnded = true;
+    this.settle();
+    if (this.state === 'recorded' && !this.hasLeft) this.incoming.response.end();
+  }
+
+  fail(failure: Error): void {
+    const { response } = this.incoming;
+    const refusal = failure instanceof ProviderFailure ? toRefusal(failure) : failure;
+    if (!response.headersSent && this.held === undefined && !this.hasLeft) {
+      if (refusal instanceof LoopscopeError) this.refuse(refusal, errorTypeOf(failure));
+      else this.refuse(new LoopscopeError('provider_unreachable', refusal.message), 'connection_error');
+      return;
+    }
+    // Closing it in good order would tell the caller that the answer is whole: its SDK is told in its own words, where
+    // the protocol has some, and the connection breaks off.
+    const told = toGatewayError(refusal) ?? INTERRUPTED;
+    const event = this.tap?.errorEvent(told);
+    this.settle('stream_interrupted', () => {
+      if (event && !response.destroyed) response.write(event, () => response.destroy());
+      else response.destroy();
+    });
+  }
+
+  private callerLeft(): void {
+    if (this.incoming.response.writableFinished) return;
+    this.hasLeft = true;
+    // Others may wait for the same answer, and then the call goes on, to be told to its end.
+    if (this.replayed?.kind === 'first') {
+      this.replayed.reader.hangUp();
+      return;
+    }
+    this.settle('client_disconnected');
+    this.provider?.cancel();
+  }
+
+  private writeHead(): void {
+    const { response } = this.incoming;
+    response.sendDate = false;
+    response.writeHead(
+      this.status!,
+      reasonPhrase(this.statusText),
+      responseHeaders(this.rawHeaders, this.ours),
+    );
+  }
+
+  /** Gives `false` when the caller takes no more for now; then the provider waits until it does. */
+  private write(chunk: Buffer): boolean {
+    if (this.hasLeft) return true;
+    const { response } = this.incoming;
+    if (!response.headersSent) this.writeHead();
+    if (response.write(chunk)) return true;
+    response.once('drain', () => this.provider?.resume());
+    return false;
+  }
+
+  private refuse(error: LoopscopeError, errorType: string): void {
+    this.context.metrics.refused(error.code);
+    this.status = error.status;
+    this.settle(errorType, () => {
+      if (!this.hasLeft)
+        answerError(this.incoming.response, this.route.protocol, toGatewayError(error)!, this.ours);
+    });
+  }
+
+  /** The answer's last piece, and its end where that has come. */
+  private release(): void {
+    const { response } = this.incoming;
+    const { held } = this;
+    this.held = undefined;
+    if (response.destroyed) return;
+    if (!this.hasEnded) {
+      if (held) this.write(held);
+      return;
+    }
+    if (!response.headersSent) this.writeHead();
+    response.end(held);
+  }
+
+  /** Ends the call, once, by recording it; `then` is done when the record is on disk. */
+  private settle(errorType?: string, then: () => void = () => this.release()): void {
+    if (this.state !== 'under way') return;
+    this.state = 'settled';
+    const { context, run, caller, startNs } = this;
+    const { runs, log, unrecorded } = context;
+    const endNs = context.clock.nowNs();
     const { agent: name, parentAgent: parent, role } = caller;
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
     if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
-    metrics.request(protocol.provider, status ?? 0);
-    const record = {
-      method,
-      route,
-      operation,
-      caller,
-      run: run || undefined,
-      traceId,
-      target,
-      request,
-      startNs,
-      endNs,
-    };
-    void (async () => {
-      const read = (await tap?.end()) ?? {};
-      if (read.skipped) metrics.unread(read.skipped);
-      const spanId = clock.randomHex(8);
-      const endMs = clock.now();
-      context.tracing.emit(
-        callSpan({ ...record, spanId, endMs, firstChunkNs, status, errorType, tap: read }),
-      );
-    })()
-      .catch((error: Error) => log.error({ err: error }, 'a call could not be recorded'))
-      .finally(() => {
-        context.unrecorded.delete(recorded.promise);
-        recorded.resolve();
+    this.record(endNs, this.hasLeft ? 'client_disconnected' : errorType)
+      .catch((error: Error) => {
+        log.error({ err: error }, 'a call could not be recorded');
+        return false;
+      })
+      .then((isRecorded) => {
+        unrecorded.delete(this.recorded.promise);
+        this.recorded.resolve();
+        this.state = 'recorded';
+        if (isRecorded) then();
+        else this.incoming.response.destroy(); // nobody gets an answer that is on no record
       });
-  };
-  const refuse = (error: LoopscopeError, errorType: string) => {
-    metrics.refused(error.code);
-    status = error.status;
-    answerError(response, protocol, toGatewayError(error)!, ours);
-    finish(errorType);
-  };
+  }
 
-  let provider: ProviderCall | undefined;
-  response.on('finish', () => finish());
-  // A caller that is gone in the middle of a write is told of by `close`, which follows.
-  response.on('error', () => {});
-  response.on('close', () => {
-    if (response.writableFinished) return;
-    finish('client_disconnected');
-    provider?.cancel();
-  });
-  if (response.destroyed) return finish('client_disconnected');
+  private async record(endNs: bigint, errorType: string | undefined): Promise<boolean> {
+    const { context, caller, request, attempts, replayed } = this;
+    const read = this.tap?.end() ?? NOTHING_READ;
+    const tap = read instanceof Promise ? await read : read;
+    if (tap.skipped) context.metrics.unread(tap.skipped);
+    const isFollower = replayed?.kind === 'follow';
+    if (replayed?.kind === 'first' && (tap.errorType !== undefined || tap.answer?.complete === false))
+      replayed.recorder.discard();
+    const target = attempts.at(-1)?.target;
+    const provider = target?.provider ?? this.route.provider;
+    const { api, endpoint } = this.configured(provider);
+    const endMs = context.clock.now();
+    // Whoever got the answer of another call used nothing.
+    const usage = isFollower ? undefined : tap.answer?.usage;
+    const model = tap.answer?.model ?? target?.model ?? request?.model;
+    const costUsd = usage && this.settings.prices.costUsd(provider, model, usage, endMs);
+    this.settleReservation(tap, costUsd);
+    const span = callSpan({
+      method: this.method,
+      route: this.route,
+      operation: this.operation?.name,
+      providerName: api.telemetryName,
+      endpoint: target?.endpoint ?? endpoint,
+      caller,
+      isNested: this.isNested,
+      run: this.run,
+      traceId: this.traceId,
+      spanId: this.spanId,
+      request,
+      startNs: this.startNs,
+      endNs,
+      firstChunkNs: this.firstChunkNs,
+      status: this.status,
+      errorType,
+      tap,
+      usage,
+      costUsd,
+      attempts: attempts.length,
+      origin: isFollower ? replayed.reader.origin : undefined,
+    });
+    this.count(api.telemetryName, span.error, endNs, usage);
+    return await context.recorder.record([span, ...attemptSpans(span, attempts)]);
+  }
 
-  const needsKey = caller.virtualKey && !hasOwnKey(message.headers, protocol);
-  if (needsKey && target.apiKey === undefined && target.apiKeyEnv !== undefined)
-    return refuse(keyMissing(protocol.provider, target.apiKeyEnv), 'provider_key_missing');
+  /** What the call came to takes the place of what was held for it. */
+  private settleReservation({ answer }: TapResult, costUsd: number | undefined): void {
+    const { reservation, attempts, status } = this;
+    if (!reservation) return;
+    const { limiter } = this.context;
+    const wasAnswered = status !== undefined && status < 400;
+    if (attempts.length === 0) void limiter.release(reservation);
+    else if (wasAnswered) void limiter.settle(reservation, { costUsd, ...NO_TOKENS, ...answer?.usage });
+    else void limiter.settle(reservation, { costUsd: 0, inputTokens: 0, outputTokens: 0 });
+  }
 
-  provider = callProvider(
-    context.connections,
-    target,
-    {
-      method,
-      path: route.path + route.query,
-      headers: requestHeaders(message.rawHeaders, protocol, needsKey ? target.apiKey : undefined),
-      body,
-    },
-    {
-      start: (code, statusText, raw) => {
-        status = code;
-        const header = headerReader(raw);
-        const contentType = header('content-type');
-        response.sendDate = false;
-        response.writeHead(code, reasonPhrase(statusText), responseHeaders(raw, ours));
-        // A stream's first words may be long in coming: its caller learns now that it was accepted.
-        if (contentType.startsWith('text/event-stream')) response.flushHeaders();
-        const contentEncoding = header('content-encoding');
-        const readable = operation !== undefined;
-        tap = openTap({ protocol, status: code, contentType, contentEncoding, readable });
-      },
-      data: (chunk) => {
-        firstChunkNs ??= clock.nowNs();
-        tap?.write(chunk);
-        return response.write(chunk);
-      },
-      end: () => response.end(),
-      fail: (error) => {
-        if (!response.headersSent) return refuse(...unreachable(protocol.provider, target, error));
-        finish('stream_interrupted');
-        // Closing it in good order would tell the caller that the answer is whole.
-        response.destroy();
-      },
-    },
-  );
-  response.on('drain', provider.resume);
+  private count(
+    provider: string,
+    errorType: string | undefined,
+    endNs: bigint,
+    usage: NonNullable<TapResult['answer']>['usage'] | undefined,
+  ): void {
+    const { metrics, inference, log } = this.context;
+    const { status, startNs, firstChunkNs, operation, request, caller, run, traceId } = this;
+    metrics.request(this.route.provider, status ?? 0);
+    const seconds = Number(endNs - startNs) / 1e9;
+    if (operation)
+      inference.add({
+        operation: operation.name,
+        provider,
+        model: request?.model,
+        errorType,
+        seconds,
+        firstChunkSeconds: firstChunkNs === undefined ? undefined : Number(firstChunkNs - startNs) / 1e9,
+        usage,
+      });
+    if (this.settings.accessLog)
+      log.info(
+        {
+          loop: caller.loop,
+          run: run?.runId,
+          agent: caller.agent,
+          method: this.method,
+          path: this.route.path,
+          provider,
+          model: request?.model,
+          status,
+          error: errorType,
+          seconds,
+          attempts: this.attempts.length,
+          trace: traceId,
+        },
+        'call',
+      );
+  }
 }
+
+const NOTHING_READ: TapResult = {};
+const NO_TOKENS = { inputTokens: undefined, outputTokens: undefined };
+const INTERRUPTED = {
+  status: 502,
+  code: 'provider_unreachable',
+  message: 'The provider broke off in the middle of its answer.',
+  retryable: true,
+};
 
 /** The provider judges a body that is no JSON; we just cannot read it. */
 function parseBody(body: Buffer | undefined): unknown {
@@ -175,29 +497,33 @@ function parseBody(body: Buffer | undefined): unknown {
   }
 }
 
-function headerReader(raw: readonly string[]): (name: string) => string {
-  return (name) => {
-    for (let i = 0; i + 1 < raw.length; i += 2) if (raw[i]!.toLowerCase() === name) return raw[i + 1]!;
-    return '';
-  };
+function headerOf(raw: readonly string[], name: string): string {
+  for (let i = 0; i + 1 < raw.length; i += 2)
+    if (raw[i]!.length === name.length && raw[i]!.toLowerCase() === name) return raw[i + 1]!;
+  return '';
 }
 
-const keyMissing = (provider: string, variable: string) =>
-  new LoopscopeError(
+/** `error.type` of a call that no provider answered. */
+function errorTypeOf(failure: Error): string {
+  if (failure instanceof LoopscopeError) return failure.code;
+  if (!(failure instanceof ProviderFailure)) return 'connection_error';
+  return /timeout|too_slow/.test(failure.reason) ? 'timeout' : 'connection_error';
+}
+
+/** Throws when the gateway was to use its own key and no target has one. */
+function requireKey({ targets }: Plan): void {
+  if (!targets.every(lacksKey)) return;
+  const { provider, endpoint } = targets[0]!;
+  throw new LoopscopeError(
     'provider_key_missing',
     `A Loopscope key was accepted, but the gateway has no key for ${provider} to call it with. ` +
-      `Set ${variable} in the gateway's environment, or \`providers.${provider}.api_key_env\`, and restart it.`,
+      `Set ${endpoint.apiKeyEnv} in the gateway's environment, or \`providers.${provider}.api_key_env\`, and restart it.`,
   );
-
-function unreachable(provider: string, target: ProviderTarget, error: Error): [LoopscopeError, string] {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  if (code === 'UND_ERR_HEADERS_TIMEOUT')
-    return [
-      new LoopscopeError('provider_timeout', `${provider} (${target.origin}) was silent for too long.`),
-      'timeout',
-    ];
-  const message =
-    `${provider} (${target.origin}) did not answer: ${code}. ` +
-    `Check \`providers.${provider}.base_url\`, or run \`loopscope doctor\` on the gateway's machine.`;
-  return [new LoopscopeError('provider_unreachable', message), 'connection_error'];
 }
+
+const nested = ({ agent, parentAgent, loop }: Caller & { definition: LoopDefinition | undefined }) =>
+  new LoopscopeError(
+    'agent_nested',
+    `Agent "${agent}" of loop "${loop}" names the sub-agent "${parentAgent}" as its parent, but delegation is one level deep. ` +
+      'Let its parent call it instead, or set `gateway.nested_agents: flag`.',
+  );

@@ -1,7 +1,9 @@
 import { KEY_PREFIX } from '../registry/key.ts';
-import type { Protocol } from './protocol.ts';
+import type { ProviderApi } from './provider-api.ts';
 
 /** Which headers cross the gateway. All functions take and give name, value, name, value, … as they came. */
+
+type KeyHeaders = Pick<ProviderApi, 'keyHeaders' | 'keyHeaderValue'>;
 
 /** Meant for one connection (RFC 9110 §7.6.1), or set anew by whoever sends on. */
 const HOP_BY_HOP = new Set([
@@ -27,7 +29,7 @@ const OURS = /^x-loop(-|$|scope)/;
  */
 export function requestHeaders(
   raw: readonly string[],
-  protocol: Protocol,
+  api: KeyHeaders,
   apiKey: string | undefined,
 ): string[] {
   const named = connectionOptions(raw);
@@ -38,20 +40,20 @@ export function requestHeaders(
     const value = raw[i + 1]!;
     if (NOT_FOR_PROVIDER.has(name) || named.has(name) || OURS.test(name) || value.includes(KEY_PREFIX))
       continue;
-    if (protocol.keyHeaders.includes(name)) {
+    if (api.keyHeaders.includes(name)) {
       // An empty one is no key, and must not stand beside or instead of ours.
       if (value === '' && apiKey !== undefined) continue;
       ownKey = true;
     }
     kept.push(raw[i]!, value);
   }
-  if (!ownKey && apiKey !== undefined) kept.push(protocol.keyHeaders[0]!, protocol.keyHeaderValue(apiKey));
+  if (!ownKey && apiKey !== undefined) kept.push(api.keyHeaders[0]!, api.keyHeaderValue(apiKey));
   return kept;
 }
 
 /** Whether, its virtual key aside, a request carries a key that the provider may know. */
-export const hasOwnKey = (headers: Readonly<Record<string, unknown>>, protocol: Protocol): boolean =>
-  protocol.keyHeaders.some((name) => {
+export const hasOwnKey = (headers: Readonly<Record<string, unknown>>, api: KeyHeaders): boolean =>
+  api.keyHeaders.some((name) => {
     const value = headers[name];
     return typeof value === 'string' && value !== '' && !value.includes(KEY_PREFIX);
   });

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { createTraceState, type TraceState } from '@opentelemetry/api';
+import { createTraceState } from '@opentelemetry/api';
 import { parseTraceParent } from '@opentelemetry/core';
 import { LoopscopeError } from '../errors.ts';
 import { KEY_PREFIX, type KeyRing } from '../registry/key.ts';
@@ -10,6 +10,7 @@ import { checked } from './names.ts';
 
 /** What the gateway needs of the inventory. */
 export interface Registry {
+  readonly loops: ReadonlyMap<string, { definition: LoopDefinition }>;
   loop(name: string): LoopDefinition | undefined;
 }
 
@@ -34,14 +35,12 @@ export interface Caller {
 export interface RemoteSpan {
   traceId: string;
   spanId: string;
-  traceState: TraceState | undefined;
+  traceState: string | undefined;
 }
 
 export interface IdentityOptions {
   keys: KeyRing;
   registry: () => Registry;
-  /** Whether loops that nobody registered are refused. */
-  strict: boolean;
 }
 
 const DEFAULT_AGENT = 'main';
@@ -56,6 +55,8 @@ export async function identify(
   headers: IncomingHttpHeaders,
   path: { loop?: string; agent?: string },
   options: IdentityOptions,
+  /** Whether loops that nobody registered are refused. */
+  strict: boolean,
 ): Promise<Caller> {
   const header = (name: string) => single(headers[name]);
   const named = checked('x-loop', 'name', header('x-loop'));
@@ -67,7 +68,7 @@ export async function identify(
   const key = await findKey(headers, path.loop ?? named, options.keys);
   const loop = key?.loop ?? path.loop ?? named ?? UNKNOWN_LOOP;
   const definition = options.registry().loop(loop);
-  if (!definition && options.strict) throw unregistered(loop);
+  if (!definition && strict) throw unregistered(loop);
 
   const session = checked('x-claude-code-session-id', 'id', header('x-claude-code-session-id'));
   const subAgent = checked('x-claude-code-agent-id', 'id', header('x-claude-code-agent-id'));
@@ -139,7 +140,7 @@ function readTraceParent(headers: IncomingHttpHeaders): RemoteSpan | undefined {
   if (!context) return undefined;
   const state = single(headers['tracestate']);
   const { traceId, spanId } = context;
-  return { traceId, spanId, traceState: state ? createTraceState(state) : undefined };
+  return { traceId, spanId, traceState: state && createTraceState(state).serialize() };
 }
 
 export const unregistered = (loop: string) =>

@@ -1,74 +1,90 @@
-/** Counters of the gateway, in Prometheus' text format. Labels come from fixed sets, so their number is bounded. */
+import type { RecorderFigures } from './record/recorder.ts';
+
+/** One metric of Prometheus with its values. */
+export interface Family {
+  name: string;
+  type: 'counter' | 'gauge';
+  help: string;
+  samples: readonly { labels: Readonly<Record<string, string>>; value: number }[];
+}
+
+/** A family in Prometheus' text format. */
+export function familyText({ name, type, help, samples }: Family): string {
+  const lines = samples.map(({ labels, value }) => {
+    const entries = Object.entries(labels).map(([label, text]) => `${label}=${JSON.stringify(text)}`);
+    return `${name}${entries.length > 0 ? `{${entries.join(',')}}` : ''} ${value}\n`;
+  });
+  return `# HELP ${name} ${help}.\n# TYPE ${name} ${type}\n${lines.join('')}`;
+}
+
+/** Counters of the gateway itself. Labels come from fixed sets and the settings, so their number is bounded. */
 export class Metrics {
-  readonly #requests = new Map<string, number>();
+  /** By provider, then status. */
+  readonly #requests = new Map<string, Map<number, number>>();
   readonly #refused = new Map<string, number>();
   readonly #unread = new Map<string, number>();
 
   /** A request to a provider is over; `status` 0 where the caller left before there was one. */
   request(provider: string, status: number): void {
-    count(this.#requests, labels({ provider, status }));
+    let statuses = this.#requests.get(provider);
+    if (!statuses) {
+      statuses = new Map();
+      this.#requests.set(provider, statuses);
+    }
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
 
   /** The gateway itself said no. */
   refused(code: string): void {
-    count(this.#refused, labels({ code }));
+    count(this.#refused, code);
   }
 
   /** An answer passed through but was not read, or not all of it. */
   unread(reason: string): void {
-    count(this.#unread, labels({ reason }));
+    count(this.#unread, reason);
   }
 
-  text(now: {
-    queueDepth: number;
-    dropped: Readonly<Record<string, number>>;
-    exported: number;
-    exportsFailed: number;
-    openRuns: number;
-  }): string {
-    const dropped = Object.entries(now.dropped).map(([reason, n]) => [labels({ reason }), n] as const);
+  families(now: RecorderFigures & { openRuns: number }): Family[] {
+    const { spool } = now;
+    const lost = { unwritten: now.unwritten, rejected: now.rejected, ...spool.setAside };
+    const requests = [...this.#requests].flatMap(([provider, statuses]) =>
+      [...statuses].map(([status, value]) => ({ labels: { provider, status: String(status) }, value })),
+    );
+    const counter = (name: string, help: string, samples: Family['samples']): Family => ({
+      name: `loopscope_gateway_${name}_total`,
+      type: 'counter',
+      help,
+      samples,
+    });
+    const gauge = (name: string, help: string, value: number): Family => ({
+      name: `loopscope_gateway_${name}`,
+      type: 'gauge',
+      help,
+      samples: one(value),
+    });
     return [
-      metric('loopscope_gateway_requests_total', 'counter', 'Requests to providers', this.#requests),
-      metric(
-        'loopscope_gateway_refused_total',
-        'counter',
-        'Requests that the gateway refused',
-        this.#refused,
+      counter('requests', 'Requests to providers', requests),
+      counter('refused', 'Requests that the gateway refused', by('code', this.#refused)),
+      counter('unread', 'Answers passed on without being read', by('reason', this.#unread)),
+      gauge('open_runs', 'Runs that have not ended', now.openRuns),
+      gauge('spool_bytes', 'Spans on disk that no collector has', spool.bytes),
+      gauge('spool_records', 'Calls among them', spool.records),
+      counter('spans_delivered', 'Spans that the collector took', one(now.delivered)),
+      counter('deliveries_failed', 'Deliveries that failed and were tried again', one(now.failed)),
+      counter(
+        'spans_lost',
+        'Spans that were not written, that the collector would not take, or that were damaged on disk',
+        by('reason', Object.entries(lost)),
       ),
-      metric(
-        'loopscope_gateway_unread_total',
-        'counter',
-        'Answers passed on without being read',
-        this.#unread,
-      ),
-      metric('loopscope_gateway_open_runs', 'gauge', 'Runs that have not ended', [['', now.openRuns]]),
-      metric('loopscope_span_queue_depth', 'gauge', 'Spans not yet taken by the collector', [
-        ['', now.queueDepth],
-      ]),
-      metric('loopscope_spans_exported_total', 'counter', 'Spans that the collector took', [
-        ['', now.exported],
-      ]),
-      metric('loopscope_span_exports_failed_total', 'counter', 'Exports that failed and were tried again', [
-        ['', now.exportsFailed],
-      ]),
-      metric('loopscope_spans_dropped_total', 'counter', 'Spans lost', dropped),
-    ].join('');
+    ];
   }
 }
+
+const one = (value: number): Family['samples'] => [{ labels: {}, value }];
+
+const by = (label: string, values: Iterable<readonly [string, number]>): Family['samples'] =>
+  [...values].map(([key, value]) => ({ labels: { [label]: key }, value }));
 
 function count(counter: Map<string, number>, key: string): void {
   counter.set(key, (counter.get(key) ?? 0) + 1);
 }
-
-const labels = (values: Record<string, string | number>): string =>
-  `{${Object.entries(values)
-    .map(([name, value]) => `${name}=${JSON.stringify(String(value))}`)
-    .join(',')}}`;
-
-const metric = (
-  name: string,
-  type: 'counter' | 'gauge',
-  help: string,
-  values: Iterable<readonly [string, number]>,
-): string =>
-  `# HELP ${name} ${help}.\n# TYPE ${name} ${type}\n${[...values].map(([l, n]) => `${name}${l} ${n}\n`).join('')}`;

@@ -1,27 +1,41 @@
-import type { SseEvent } from './sse.ts';
-
 /**
- * What the gateway knows of a provider's API: how to read a call, its answer and its stream, and how to word an
- * error so that the calling SDK understands it. Reading is lenient: whatever is not there stays `undefined`, and
- * nothing that a stranger sends makes it throw.
+ * What the gateway knows of an API that providers speak: which requests are calls of a model, how to read a call,
+ * its answer and its stream, and how to word an error so that the calling SDK understands it. Reading is lenient:
+ * whatever is not there stays `undefined`, and nothing that a stranger sends makes it throw.
  */
+export type Api = 'openai' | 'anthropic';
+
 export interface Protocol {
-  /** `gen_ai.provider.name`, and the key under `providers` in the settings. */
-  readonly provider: 'openai' | 'anthropic';
-  /** GenAI operation of a path below the provider's base, `undefined` when it is none that we read. */
-  operation(method: string, path: string): 'chat' | undefined;
+  readonly api: Api;
+  /**
+   * How to read the model call that a request is, by its path below the provider's base. `undefined` for every other
+   * request: lists of models, counts of tokens, files and batches pass through unread.
+   */
+  operation(method: string, path: string): Operation | undefined;
   /** Headers in which a caller's own key travels, lower case; the gateway's key goes into the first. */
   readonly keyHeaders: readonly string[];
   /** Value of the first of them for a key. */
   keyHeaderValue(key: string): string;
-  readRequest(body: unknown): RequestFacts;
-  readAnswer(body: unknown): AnswerFacts;
-  /** Follows a stream event by event; of all its content together no more than `textCharsMax` is kept. */
-  readStream(textCharsMax: number): StreamReader;
   /** `error.type` of an error body, where it says one. */
   readError(body: unknown): string | undefined;
   /** An error of the gateway itself, as this API words errors. */
   errorBody(error: GatewayError): object;
+}
+
+export const ANSWER_END_BYTES = 4_096;
+
+/** One kind of call. */
+export interface Operation {
+  /** `gen_ai.operation.name` */
+  readonly name: 'chat' | 'text_completion' | 'embeddings';
+  /** `openai.api.type`, which tells OpenAI's two chats apart. */
+  readonly apiType?: 'chat_completions' | 'responses';
+  readRequest(body: unknown): RequestFacts;
+  readAnswer(body: unknown): AnswerFacts;
+  /** The same from the first and last `ANSWER_END_BYTES` of an answer too large to be parsed, where they tell enough. */
+  readEnds?(first: string, last: string): AnswerFacts;
+  /** Follows a stream event by event; of all its content together no more than `textCharsMax` is kept. */
+  readStream(textCharsMax: number): StreamReader;
 }
 
 export interface GatewayError {
@@ -32,9 +46,14 @@ export interface GatewayError {
 }
 
 export interface StreamReader {
-  event(event: SseEvent): void;
+  /** The data of the next event. */
+  event(data: string): void;
+  /** Whether the event that ends the stream was read, be it an error. More bytes may still follow. */
+  readonly isOver: boolean;
   /** What is known so far. */
   facts(): AnswerFacts;
+  /** The event, as bytes will be, that tells the caller's SDK in place of the rest that the stream broke. */
+  errorEvent(error: GatewayError): string;
 }
 
 /** A message as the GenAI conventions write it. */
@@ -50,9 +69,14 @@ export interface RequestFacts {
   model?: string;
   stream?: boolean;
   maxTokens?: number;
+  /** How many answers are asked for, where it says; each may have `maxTokens`. */
+  choices?: number;
   temperature?: number;
   topP?: number;
   seed?: number;
+  /** The conversation that the provider keeps, and the answer that this call goes on from. */
+  conversationId?: string;
+  previousResponseId?: string;
   systemText: string;
   /** Text of all messages in the user's role; tool results are not the user's. */
   userText: string;
@@ -66,18 +90,29 @@ export interface RequestFacts {
 export interface Usage {
   /** All input tokens, those read from and written to a cache included. */
   inputTokens?: number;
+  /** All output tokens, those of reasoning included. */
   outputTokens?: number;
   cacheReadTokens?: number;
   cacheWriteTokens?: number;
   /** The part of `cacheWriteTokens` written for an hour, which costs more. */
   cacheWrite1hTokens?: number;
   reasoningTokens?: number;
+  /** The parts of input and output that were audio. */
+  inputAudioTokens?: number;
+  outputAudioTokens?: number;
+  /** Searches of the web or of stored files that the provider ran and bills one by one. */
+  webSearches?: number;
+  fileSearches?: number;
+  /** The tier that served the call, where it is not the standard one: its prices are others. */
+  serviceTier?: string;
 }
 
 export interface AnswerFacts {
   id?: string;
   /** The model that really answered. */
   model?: string;
+  /** `openai.response.system_fingerprint`: changes with what the model runs on. */
+  systemFingerprint?: string;
   finishReasons: string[];
   usage: Usage;
   /** Plain text of the (first) answer. */

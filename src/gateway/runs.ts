@@ -3,7 +3,7 @@ import type { AgentRole } from '../registry/loop.ts';
 import { A } from '../span/attributes.ts';
 import { agentSpanId, runSpanId, runTraceId } from '../span/ids.ts';
 import { LIMITS } from '../span/limits.ts';
-import type { SpanDraft } from './tracing.ts';
+import { Attributes, type SpanDraft } from './record/span-draft.ts';
 
 /**
  * The runs that are open on this gateway, kept only to say at their end how long the run and its agents took:
@@ -43,6 +43,8 @@ export interface OpenRun {
   readonly traceId: string;
   readonly registered: boolean;
   readonly agents: Map<string, AgentWindow>;
+  /** Span ids of agents, by their place: a hash each, and a call needs one. */
+  readonly agentIds: Map<string, string>;
   /** Span ids of the effects on record. */
   readonly effects: Set<string>;
   /** Each checker's last verdict, and how many other ones it gave before. */
@@ -68,10 +70,10 @@ export class Runs {
   readonly #implicit = new Map<string, string>();
   readonly #clock: Clock;
   readonly #idleMs: number;
-  readonly #emit: (span: SpanDraft) => void;
+  readonly #emit: (spans: readonly SpanDraft[]) => void;
   readonly #closing = new AbortController();
 
-  constructor(options: { clock: Clock; idleMs: number; emit: (span: SpanDraft) => void }) {
+  constructor(options: { clock: Clock; idleMs: number; emit: (spans: readonly SpanDraft[]) => void }) {
     this.#clock = options.clock;
     this.#idleMs = options.idleMs;
     this.#emit = options.emit;
@@ -110,6 +112,7 @@ export class Runs {
         registered,
         traceId: traceId ?? runTraceId(loop, runId),
         agents: new Map(),
+        agentIds: new Map(),
         effects: new Set(),
         verdicts: new Map(),
         startNs: atNs,
@@ -199,40 +202,44 @@ export class Runs {
 
     const { traceId } = run;
     const common = runAttributes(run);
-    for (const { name, parent, role, startNs, endNs } of run.agents.values())
-      this.#emit({
+    const agents = [...run.agents.values()].map(
+      ({ name, parent, role, startNs, endNs }): SpanDraft => ({
         traceId,
-        spanId: agentSpanId(traceId, agentPath(name, parent)),
-        parentSpanId: parent === undefined ? runSpanId(traceId) : agentSpanId(traceId, [parent]),
+        spanId: agentOf(run, name, parent),
+        parentSpanId: parent === undefined ? runSpanId(traceId) : agentOf(run, parent, undefined),
         name: `invoke_agent ${name}`,
         kind: 'Internal',
         startNs,
         endNs,
-        attributes: {
+        attributes: Attributes.of({
           ...common,
           [A.record]: 'agent',
           [A.operation]: 'invoke_agent',
           [A.agentName]: name,
           [A.agentRole]: role,
-          ...(parent !== undefined && { [A.parentAgent]: parent }),
-        },
-      });
-    this.#emit({
-      traceId,
-      spanId: runSpanId(traceId),
-      parentSpanId: undefined,
-      name: `invoke_workflow ${run.loop}`,
-      kind: 'Internal',
-      startNs: run.startNs,
-      endNs: run.endNs,
-      attributes: {
-        ...common,
-        [A.record]: 'run',
-        [A.operation]: 'invoke_workflow',
-        ...(outcome && { [A.outcome]: outcome }),
+          [A.parentAgent]: parent,
+        }),
+      }),
+    );
+    this.#emit([
+      ...agents,
+      {
+        traceId,
+        spanId: runSpanId(traceId),
+        parentSpanId: undefined,
+        name: `invoke_workflow ${run.loop}`,
+        kind: 'Internal',
+        startNs: run.startNs,
+        endNs: run.endNs,
+        attributes: Attributes.of({
+          ...common,
+          [A.record]: 'run',
+          [A.operation]: 'invoke_workflow',
+          [A.outcome]: outcome,
+        }),
+        error: outcome === 'error' ? 'the loop says that the run failed' : undefined,
       },
-      error: outcome === 'error' ? 'the loop says that the run failed' : undefined,
-    });
+    ]);
   }
 }
 
@@ -243,9 +250,22 @@ export const runAttributes = (run: Pick<OpenRun, 'loop' | 'runId' | 'registered'
   [A.registered]: run.registered,
 });
 
-/** An agent's place in its run: delegation is one level deep. */
-export const agentPath = (agent: string, parent: string | undefined): string[] =>
-  parent === undefined ? [agent] : [parent, agent];
+/** Whether an agent of the run has called as somebody's sub-agent. */
+export function isSubAgent(run: OpenRun, agent: string): boolean {
+  for (const { name, parent } of run.agents.values()) if (name === agent && parent !== undefined) return true;
+  return false;
+}
+
+/** The span id of an agent of the run. Its place in it is one or two names long: delegation is one level deep. */
+export function agentOf(run: OpenRun, agent: string, parent: string | undefined): string {
+  const place = parent === undefined ? agent : `${parent}/${agent}`;
+  let spanId = run.agentIds.get(place);
+  if (spanId === undefined) {
+    spanId = agentSpanId(run.traceId, parent === undefined ? [agent] : [parent, agent]);
+    if (run.agentIds.size < AGENTS_PER_RUN_MAX) run.agentIds.set(place, spanId);
+  }
+  return spanId;
+}
 
 /** Loops and runs have no "/" in their names. */
 const runKey = (loop: string, runId: string) => `${loop}/${runId}`;
@@ -256,7 +276,7 @@ function widen(window: { startNs: bigint; endNs: bigint }, startNs: bigint, endN
 }
 
 function agentWindow(run: OpenRun, window: AgentWindow): void {
-  const key = agentPath(window.name, window.parent).join('/');
+  const key = window.parent === undefined ? window.name : `${window.parent}/${window.name}`;
   const known = run.agents.get(key);
   if (known) widen(known, window.startNs, window.endNs);
   else if (run.agents.size < AGENTS_PER_RUN_MAX) run.agents.set(key, window);

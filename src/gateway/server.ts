@@ -1,35 +1,32 @@
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { SpanExporter } from '@opentelemetry/sdk-trace';
-import Fastify, {
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import { collectorAuthorities } from '../collector-trust.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { KeyRing } from '../registry/key.ts';
-import { LIMITS } from '../span/limits.ts';
-import { answerError, toGatewayError } from './answer-error.ts';
-import { type CallContext, handleCall } from './call.ts';
+import { type CallContext, routerOptions, settingsOf } from './context.ts';
+import { requestListener } from './http.ts';
+import { openReplay } from './idempotency/open.ts';
 import type { Registry } from './identity.ts';
+import { InferenceMetrics } from './inference-metrics.ts';
+import { openLimits } from './limits/open.ts';
+import { collectRules } from './limits/settings.ts';
 import { Metrics } from './metrics.ts';
-import type { Protocol } from './protocol.ts';
-import { openConnections, providerTarget } from './provider.ts';
-import { type Route, readRoute } from './route.ts';
+import { openConnections } from './provider.ts';
+import { resourceAttributes, startElsewhere } from './record/elsewhere.ts';
+import { openRecorder } from './record/recorder.ts';
+import { Deadlines } from './routing/deadlines.ts';
+import { RoutingFigures } from './routing/figures.ts';
+import { Router } from './routing/plan.ts';
 import { Runs } from './runs.ts';
-import { handleStatement } from './statements.ts';
-import { startTracing } from './tracing.ts';
 
 /**
  * The gateway: loops call providers through it. A request passes
  *
- *     route.ts → identity.ts → headers.ts → provider.ts → tap.ts (openai.ts, anthropic.ts) → call-span.ts → tracing.ts
- *
- * and call.ts leads it through.
+ *     http.ts → route.ts → call.ts: identity.ts → idempotency/ → limits/ → routing/ → the answer, read by tap.ts → record/
  */
 export interface GatewayOptions {
   config: Config;
@@ -37,14 +34,18 @@ export interface GatewayOptions {
   keys: KeyRing;
   clock: Clock;
   log: Logger;
-  /** Takes the spans instead of the collector: for tests. */
-  exporter?: SpanExporter;
+  /** Where its spans wait for the collector. */
+  folder: string;
   /** How long `close` waits for calls under way. */
   drainMs?: number;
 }
 
 export interface Gateway {
   url: string;
+  /** Stops or revives loops and runs. */
+  kills: Awaited<ReturnType<typeof openLimits>>['kills'];
+  /** Takes new settings over for calls that begin from now on: all but ports, spool, Redis and what is kept of answers. */
+  reload(config: Config): void;
   /** Resolves when the collector has every span that is finished now. */
   flush(): Promise<void>;
   /** Stops taking calls, lets those under way finish for a while, ends open runs and delivers the last spans. */
@@ -55,70 +56,106 @@ const DRAIN_MS = 5_000;
 const LAST_SPANS_MS = 5_000;
 /** A request that takes longer to arrive is not being sent. */
 const REQUEST_MS_MAX = 120_000;
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+/** Longer than callers keep idle connections, so that they are the ones to close. */
+const KEEP_ALIVE_MS = 75_000;
 
-/** Starts the gateway. Throws `config_invalid` without a collector, `port_in_use`. */
+/** Starts the gateway. Throws `config_invalid` without a collector, `port_in_use`, `data_dir_in_use` for the folder. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { config, registry, keys, clock, log, exporter, drainMs = DRAIN_MS } = options;
-  const { openai, anthropic } = config.providers;
-  if (!openai || !anthropic || !(config.collector.url || exporter))
+  const { registry, keys, clock, log, folder, drainMs = DRAIN_MS } = options;
+  let { config } = options;
+  const collectorUrl = config.collector.url;
+  if (!collectorUrl)
     throw new LoopscopeError(
       'config_invalid',
-      'gateway: expected providers.openai, providers.anthropic and collector.url (where spans go); one is not set.',
+      'gateway: expected collector.url (where spans go); it is not set.',
     );
-  const tracing = startTracing(
+  const settings = settingsOf(config);
+  const recorder = await openRecorder({
+    folder: join(folder, 'spool'),
+    collector: {
+      url: collectorUrl,
+      token: config.collector.token,
+      authorities: collectorAuthorities(config.collector),
+    },
+    spool: config.gateway.spool,
+    resource: resourceAttributes(),
+    elsewhere: config.otel_export === 'off' ? undefined : startElsewhere(config.otel_export, { clock, log }),
+    clock,
+    log,
+  });
+  const runs = new Runs({
+    clock,
+    idleMs: config.gateway.run_idle_s * 1000,
+    emit: (spans) => void recorder.record(spans),
+  });
+  let inForce = registry();
+  const rules = () =>
+    collectRules(
+      config.limits,
+      [...inForce.loops.values()].map(({ definition }) => definition),
+    );
+  const limits = await openLimits(
     {
-      collectorUrl: config.collector.url ?? '',
-      collectorToken: config.collector.token,
-      collectorAuthorities: collectorAuthorities(config.collector),
-      otelExport: config.otel_export,
-      exporter,
+      rules: rules(),
+      redisUrl: config.redis_url,
+      whenStoreAway: config.limits_when_store_away,
+      onWarning: (warning) => log.warn({ ...warning }, 'a limit is nearly used up'),
     },
     { clock, log },
   );
-  const runs = new Runs({ clock, idleMs: config.gateway.run_idle_s * 1000, emit: tracing.emit });
-  const metrics = new Metrics();
+  const { replay, close: closeReplay } = openReplay(config, { clock, log });
   const connections = openConnections();
+  const router = new Router(routerOptions(config, settings, clock.random));
   const context: CallContext = {
-    targets: { openai: providerTarget(openai), anthropic: providerTarget(anthropic) },
-    connections,
-    identity: { keys, registry, strict: config.registry === 'strict' },
+    settings,
+    router,
+    routing: { connections, clock, deadlines: new Deadlines({ clock, log }), figures: new RoutingFigures() },
+    limiter: limits.limiter,
+    replay,
+    identity: {
+      keys,
+      registry: () => {
+        const current = registry();
+        if (current !== inForce) {
+          inForce = current;
+          limits.limiter.setRules(rules());
+        }
+        return current;
+      },
+    },
     runs,
-    tracing,
-    metrics,
+    recorder,
+    metrics: new Metrics(),
+    inference: new InferenceMetrics(),
     clock,
     log,
     unrecorded: new Set(),
   };
-  const app = createApp(context);
   let closing: Promise<void> | undefined;
+  const server = createServer(
+    { requestTimeout: REQUEST_MS_MAX, keepAliveTimeout: KEEP_ALIVE_MS },
+    requestListener(context, () => closing !== undefined),
+  );
   const close = async () => {
     const drained = new AbortController();
     const deadline = clock
       .sleep(drainMs, drained.signal)
-      .then(() => app.server.closeAllConnections())
+      .then(() => server.closeAllConnections())
       .catch(() => {}); // drained in time
-    await app.close();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
     drained.abort();
     await deadline;
     await Promise.all(context.unrecorded);
     runs.close();
-    await Promise.all([tracing.close(LAST_SPANS_MS), connections.destroy()]);
+    await Promise.all([recorder.close(LAST_SPANS_MS), limits.close(), closeReplay(), connections.destroy()]);
   };
-
-  app.get('/healthz', async (_, reply) => reply.type('text/plain').send('ok'));
-  app.get('/readyz', async (_, reply) =>
-    closing ? reply.code(503).send({ ready: false, reasons: ['closing'] }) : { ready: true, reasons: [] },
-  );
-  app.get('/metrics', async (_, reply) => {
-    const { depth, dropped, exported, exportsFailed } = tracing.queue;
-    const text = metrics.text({ queueDepth: depth, dropped, exported, exportsFailed, openRuns: runs.size });
-    return reply.type('text/plain; version=0.0.4').send(text);
-  });
 
   const { host, port } = config.gateway;
   try {
-    await app.listen({ host, port });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host, port }, resolve);
+    });
   } catch (error) {
     await close();
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
@@ -127,115 +164,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       `gateway: port ${port} on ${host} is in use. Stop what runs there, or set gateway.port (LOOPSCOPE_GATEWAY_PORT; 0 picks a free one).`,
     );
   }
-  const address = app.server.address() as AddressInfo;
+  const address = server.address() as AddressInfo;
   const shownHost = address.family === 'IPv6' ? `[${address.address}]` : address.address;
   return {
     url: `http://${shownHost}:${address.port}`,
-    flush: () => tracing.queue.forceFlush(),
+    kills: limits.kills,
+    reload: (next) => {
+      config = next;
+      context.settings = settingsOf(next);
+      router.reload(routerOptions(next, context.settings, clock.random));
+      limits.limiter.setRules(rules());
+    },
+    flush: () => recorder.flush(),
     close: () => {
       closing ??= close();
       return closing;
     },
   };
-}
-
-function createApp(context: CallContext): FastifyInstance {
-  const app = Fastify({
-    logger: false,
-    bodyLimit: LIMITS.gatewayBodyBytesMax,
-    requestTimeout: REQUEST_MS_MAX,
-    exposeHeadRoutes: false,
-    forceCloseConnections: 'idle',
-    frameworkErrors: (error, request, reply) => refuse(context, error, request, reply as FastifyReply),
-  });
-  // A body goes on as it came, whatever it is.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body));
-  // Fastify refuses a type that is malformed; the provider, which gets the raw headers, is to judge that.
-  app.addHook('onRequest', (request, _, done) => {
-    delete request.raw.headers['content-type'];
-    done();
-  });
-  app.setErrorHandler((error: FastifyError, request, reply) => refuse(context, error, request, reply));
-  app.setNotFoundHandler((request, reply) => refuse(context, unknownPath(request), request, reply));
-  app.route({
-    method: METHODS,
-    url: '/*',
-    handler: async (request, reply) => {
-      const route = routeOf(request);
-      const body = Buffer.isBuffer(request.body) ? request.body : undefined;
-      if (route?.to === 'provider') {
-        const taken = () => void reply.hijack();
-        try {
-          await handleCall(context, route, { message: request.raw, body, response: reply.raw, taken });
-        } catch (error) {
-          if (!reply.sent) throw error;
-          context.log.error({ err: error }, 'a call failed halfway');
-          reply.raw.destroy();
-        }
-        return reply;
-      }
-      if (route?.to === 'statement' && request.method === 'POST') {
-        const said = await handleStatement(context, route, { headers: request.headers, body });
-        return reply.code(202).send(said);
-      }
-      throw unknownPath(request);
-    },
-  });
-  return app;
-}
-
-function routeOf(request: FastifyRequest): Route | undefined {
-  const version = request.headers['anthropic-version'];
-  return readRoute(request.raw.url ?? '/', Array.isArray(version) ? version[0] : version);
-}
-
-const unknownPath = (request: FastifyRequest) =>
-  new LoopscopeError(
-    'not_found',
-    `Nothing is at ${request.method} ${(request.raw.url ?? '/').split('?')[0]!.slice(0, 200)}. ` +
-      'Expected /v1/… or /openai/v1/… (OpenAI), /anthropic/v1/… or /v1/messages (Anthropic), any of them behind ' +
-      '/loops/{loop}/agents/{agent}, or POST /loops/{loop}/runs/{run}/verdict, …/effects or …/end.',
-  );
-
-function refuse(context: CallContext, error: Error, request: FastifyRequest, reply: FastifyReply): void {
-  const told = toGatewayError(asRefusal(error)) ?? {
-    status: 500,
-    code: 'internal',
-    message: 'The gateway failed; its log says more.',
-    retryable: true,
-  };
-  if (told.code === 'internal') context.log.error({ err: error }, 'a request failed');
-  context.metrics.refused(told.code);
-  if (reply.sent || reply.raw.headersSent) {
-    reply.raw.destroy();
-    return;
-  }
-  // After a body that was not read to its end the connection cannot serve another request.
-  const headers: Record<string, string> = told.status === 413 ? { connection: 'close' } : {};
-  reply.hijack();
-  answerError(reply.raw, protocolOf(request), told, headers);
-}
-
-/** The API whose words the caller understands, as far as the path tells. */
-function protocolOf(request: FastifyRequest): Protocol | undefined {
-  try {
-    const route = routeOf(request);
-    return route?.to === 'provider' ? route.protocol : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Fastify's own refusals in our words. */
-function asRefusal(error: Error): Error {
-  if (!('statusCode' in error)) return error;
-  if (error.statusCode === 413)
-    return new LoopscopeError(
-      'body_too_large',
-      `The request body is larger than ${LIMITS.gatewayBodyBytesMax} bytes, the most that a loop may send.`,
-    );
-  if (typeof error.statusCode === 'number' && error.statusCode < 500)
-    return new LoopscopeError('bad_input', error.message);
-  return error;
 }

@@ -6,22 +6,21 @@ import { StringDecoder } from 'node:string_decoder';
  * - A line may end in LF, CR or CRLF, and a chunk in the middle of any of them or of a character.
  * - Held at most: one unfinished event of `eventCharsMax`. A larger one is skipped and counted, the next is read again.
  * - Unlike a browser, `end` gives out an event whose closing blank line is missing: some providers leave it off.
+ *
+ * A chunk is decoded once, and a line that it holds whole is looked at in place.
  */
-export interface SseEvent {
-  /** `''` where the stream names none. */
-  event: string;
-  data: string;
-}
-
 export class SseParser {
-  readonly #onEvent: (event: SseEvent) => void;
+  /** `event` is `''` where the stream names none. */
+  readonly #onEvent: (data: string, event: string) => void;
   readonly #eventCharsMax: number;
   readonly #decoder = new StringDecoder('utf8');
-  #line: string[] = [];
-  #data: string[] = [];
+  /** Whether the decoder may hold the beginning of a character. */
+  #cutCharacter = false;
+  /** The beginning of a line whose end has not come. */
+  #line = '';
+  /** The lines of data of an event whose end has not come; `undefined` before the first. */
+  #data: string | undefined;
   #event = '';
-  /** Characters held in `#line` and `#data`. */
-  #held = 0;
   #skipping = false;
   #lineThrownAway = false;
   #skipLf = false;
@@ -29,18 +28,34 @@ export class SseParser {
   /** Events that were too large to read. */
   skipped = 0;
 
-  constructor(onEvent: (event: SseEvent) => void, eventCharsMax: number) {
+  constructor(onEvent: (data: string, event: string) => void, eventCharsMax: number) {
     this.#onEvent = onEvent;
     this.#eventCharsMax = eventCharsMax;
   }
 
+  /** Whether all that came so far are whole events. */
+  get isBetweenEvents(): boolean {
+    return (
+      this.#line === '' &&
+      this.#data === undefined &&
+      this.#event === '' &&
+      !this.#skipping &&
+      !this.#cutCharacter
+    );
+  }
+
   push(chunk: Buffer): void {
-    this.#take(this.#decoder.write(chunk));
+    const { length } = chunk;
+    if (length === 0) return;
+    const endsInAscii = chunk[length - 1]! < 0x80;
+    const whole = endsInAscii && !this.#cutCharacter;
+    this.#cutCharacter = !endsInAscii;
+    this.#take(whole ? chunk.toString() : this.#decoder.write(chunk));
   }
 
   end(): void {
     this.#take(this.#decoder.end());
-    if (this.#line.length > 0) this.#endLine('');
+    if (this.#line !== '') this.#endLine('', 0, 0);
     this.#dispatch();
   }
 
@@ -61,41 +76,36 @@ export class SseParser {
       if (cr !== -1 && cr < start) cr = text.indexOf('\r', start);
       const end = lf === -1 || (cr !== -1 && cr < lf) ? cr : lf;
       if (end === -1) break;
-      this.#endLine(text.slice(start, end));
+      this.#endLine(text, start, end);
       start = end + 1;
       if (end === cr) {
         if (start === text.length) this.#skipLf = true;
         else if (text[start] === '\n') start++;
       }
     }
-    this.#hold(text.slice(start));
+    if (start < text.length && this.#hasRoom(text.length - start)) this.#line += text.slice(start);
   }
 
-  #hold(piece: string): void {
-    if (piece === '') return;
-    if (this.#skipping) {
-      this.#lineThrownAway = true;
-      return;
+  /** Whether an event has room for more of a line; where not, the event is skipped. */
+  #hasRoom(chars: number): boolean {
+    if (!this.#skipping && this.#line.length + (this.#data?.length ?? 0) + chars <= this.#eventCharsMax)
+      return true;
+    if (!this.#skipping) {
+      this.#skipping = true;
+      this.#line = '';
+      this.#data = undefined;
+      this.skipped++;
     }
-    if (this.#held + piece.length > this.#eventCharsMax) {
-      this.#skip();
-      return;
-    }
-    this.#held += piece.length;
-    this.#line.push(piece);
-  }
-
-  #skip(): void {
-    this.#skipping = true;
     this.#lineThrownAway = true;
-    this.#line = [];
-    this.#data = [];
-    this.#held = 0;
-    this.skipped++;
+    return false;
   }
 
-  #endLine(rest: string): void {
-    this.#hold(rest);
+  /** A line ends at `end` of `text`; where its beginning was held, that comes before. */
+  #endLine(text: string, start: number, end: number): void {
+    if (end > start && !this.#hasRoom(end - start)) {
+      this.#lineThrownAway = false;
+      return;
+    }
     if (this.#skipping) {
       // The event that is too large ends where a line is blank, not merely where the rest of a line is.
       if (!this.#lineThrownAway) {
@@ -105,35 +115,40 @@ export class SseParser {
       this.#lineThrownAway = false;
       return;
     }
-    const line = this.#line.length === 1 ? this.#line[0]! : this.#line.join('');
-    this.#line = [];
-    if (line === '') {
+    if (this.#line === '') {
+      this.#readLine(text, start, end);
+      return;
+    }
+    const line = this.#line + text.slice(start, end);
+    this.#line = '';
+    this.#readLine(line, 0, line.length);
+  }
+
+  #readLine(text: string, start: number, end: number): void {
+    if (start === end) {
       this.#dispatch();
       return;
     }
-    const colon = line.indexOf(':');
-    if (colon === 0) {
-      this.#held -= line.length;
+    if (text.startsWith('data:', start)) {
+      const value = fieldValue(text, start + 'data:'.length, end);
+      this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`;
       return;
     }
-    const field = colon === -1 ? line : line.slice(0, colon);
-    let value = colon === -1 ? '' : line.slice(colon + 1);
-    if (value.startsWith(' ')) value = value.slice(1);
-    if (field === 'data') this.#data.push(value);
-    else {
-      this.#held -= line.length;
-      if (field === 'event') this.#event = value;
-    }
+    const line = text.slice(start, end);
+    if (line === 'data') this.#data = this.#data === undefined ? '' : `${this.#data}\n`;
+    else if (line === 'event') this.#event = '';
+    else if (line.startsWith('event:')) this.#event = fieldValue(line, 'event:'.length, line.length);
   }
 
   #dispatch(): void {
-    const { length } = this.#data;
-    if (length > 0) {
-      const data = length === 1 ? this.#data[0]! : this.#data.join('\n');
-      this.#onEvent({ event: this.#event, data });
-    }
-    this.#data = [];
+    const data = this.#data;
+    const event = this.#event;
+    this.#data = undefined;
     this.#event = '';
-    this.#held = 0;
+    if (data !== undefined) this.#onEvent(data, event);
   }
 }
+
+/** A field's value: one space behind the colon is not part of it. */
+const fieldValue = (text: string, from: number, end: number) =>
+  text.slice(from < end && text.charCodeAt(from) === 0x20 ? from + 1 : from, end);

@@ -6,9 +6,10 @@ import { A } from '../span/attributes.ts';
 import { recordSpanId, runSpanId } from '../span/ids.ts';
 import { LIMITS } from '../span/limits.ts';
 import { type IdentityOptions, identify } from './identity.ts';
+import type { Recorder } from './record/recorder.ts';
+import { Attributes, type AttributeValue, type SpanDraft } from './record/span-draft.ts';
 import type { StatementRoute } from './route.ts';
 import { type OpenRun, type Runs, runAttributes } from './runs.ts';
-import type { SpanDraft, Tracing } from './tracing.ts';
 
 /**
  * What a loop says of its own run: a checker's verdict, effects in the world, the end.
@@ -50,21 +51,22 @@ const SAID_MAX = 10_000;
 
 export interface StatementContext {
   identity: IdentityOptions;
+  settings: { strict: boolean };
   runs: Runs;
-  tracing: Tracing;
+  recorder: Recorder;
   clock: Clock;
 }
 
 /** Records a statement. Gives the run and its trace; throws `bad_input` and what `identify` throws. */
 export async function handleStatement(
-  { identity, runs, tracing, clock }: StatementContext,
+  { identity, settings, runs, recorder, clock }: StatementContext,
   { kind, loop, run: runId }: StatementRoute,
   { headers, body }: { headers: IncomingHttpHeaders; body: Buffer | undefined },
 ): Promise<{ run: string; trace: string }> {
   // No page in a browser has a say here, and only a browser sends Origin.
   if (headers.origin !== undefined)
     throw new LoopscopeError('bad_input', 'Statements are taken from programs, not from web pages (Origin).');
-  const caller = await identify(headers, { loop }, identity);
+  const caller = await identify(headers, { loop }, identity, settings.strict);
   const registered = caller.definition !== undefined;
   const name = { loop, runId, registered, traceId: caller.remote?.traceId };
   const keepsContent = (caller.definition?.capture ?? 'full') === 'full';
@@ -80,10 +82,11 @@ export async function handleStatement(
       ? [verdictSpan(parse(kind, Verdict, body), keepsContent)]
       : effectSpans(parse(kind, Effects, body));
   const run = runs.touch(name, atNs);
+  const spans: SpanDraft[] = [];
   for (const statement of statements) {
     const spanId = newSpanId(run, statement);
     if (spanId === undefined) continue;
-    tracing.emit({
+    spans.push({
       ...statement,
       traceId: run.traceId,
       spanId,
@@ -91,13 +94,16 @@ export async function handleStatement(
       kind: 'Internal',
       startNs: atNs,
       endNs: atNs,
-      attributes: { ...runAttributes(run), ...statement.attributes },
+      attributes: Attributes.of({ ...runAttributes(run), ...statement.attributes }),
     });
   }
+  if (spans.length > 0 && !(await recorder.record(spans)))
+    throw new LoopscopeError('overloaded', 'What was said could not be written down. Say it again later.');
   return { run: runId, trace: run.traceId };
 }
 
-type Statement = Pick<SpanDraft, 'name' | 'attributes' | 'event'> & {
+type Statement = Pick<SpanDraft, 'name' | 'event'> & {
+  attributes: Record<string, AttributeValue | undefined>;
   what: [kind: 'verdict' | 'effect', name: string, ...string[]];
 };
 
@@ -110,12 +116,12 @@ function verdictSpan({ pass, checker, version, explanation }: Verdict, keepsCont
   };
   const event = {
     name: 'gen_ai.evaluation.result',
-    attributes: {
+    attributes: Attributes.of({
       [A.evaluationName]: checker,
       [A.evaluationLabel]: pass ? 'pass' : 'fail',
       [A.evaluationScore]: pass ? 1 : 0,
-      ...(explanation !== undefined && keepsContent && { [A.evaluationExplanation]: explanation }),
-    },
+      [A.evaluationExplanation]: keepsContent ? explanation : undefined,
+    }),
   };
   const what: Statement['what'] = ['verdict', checker, version ?? '', String(pass), explanation ?? ''];
   return { what, name: `verdict ${checker}`, attributes, event };

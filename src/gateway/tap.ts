@@ -1,19 +1,39 @@
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 import { LIMITS } from '../span/limits.ts';
-import { type AnswerFacts, type Protocol, parseObject } from './protocol.ts';
+import {
+  ANSWER_END_BYTES,
+  type AnswerFacts,
+  type GatewayError,
+  type Operation,
+  type Protocol,
+  parseObject,
+  type StreamReader,
+} from './protocol.ts';
 import { SseParser } from './sse.ts';
 
 /**
  * Reads a copy of the answer as it passes. It never holds the answer up, never fails it, and gives up rather
  * than hold more than `LIMITS.tapBytesMax`:
  * - a stream is read event by event, so its length does not matter;
- * - a JSON body is kept until it is whole; a larger one is not read;
- * - a compressed answer is decompressed beside the caller's copy.
+ * - a JSON body is kept until it is whole; of a larger one the ends are read at most;
+ * - a compressed answer is decompressed beside the caller's copy, and so is known a little later.
  */
 export interface Tap {
   write(chunk: Buffer): void;
-  /** No more comes. Resolves with what could be read. */
-  end(): Promise<TapResult>;
+  /**
+   * Whether a stream's last event was read, be it an error: whoever reads along has the whole answer now. Cheap, to be
+   * asked after every chunk. Always `false` for what is no stream.
+   */
+  readonly isComplete: boolean;
+  /** Whether what came so far are whole events: a chunk that ends in the middle of one can be held back. */
+  readonly isBetweenEvents: boolean;
+  /**
+   * What to send in place of the rest when a stream breaks, so that the caller's SDK knows. `undefined` where it cannot
+   * be said: in a JSON body, or in compressed bytes. There only a cut connection tells.
+   */
+  errorEvent(error: GatewayError): Buffer | undefined;
+  /** No more comes. Gives what could be read; at once, unless the answer was compressed. */
+  end(): TapResult | Promise<TapResult>;
 }
 
 export interface TapResult {
@@ -26,17 +46,13 @@ export interface TapResult {
 
 export interface TapOptions {
   protocol: Protocol;
+  /** How to read the answer; without it only an error is read. */
+  operation: Operation | undefined;
+  /** Whether anybody asks for what was said in a stream, or only for usage and how it ended. */
+  content: boolean;
   status: number;
   contentType: string;
   contentEncoding: string;
-  /** Whether a success is an answer that the protocol can read. */
-  readable: boolean;
-}
-
-interface Sink {
-  /** Gives `false` when it will read no more. */
-  write(chunk: Buffer): boolean;
-  end(): TapResult;
 }
 
 const DECODERS: Record<string, () => ReturnType<typeof createGunzip>> = {
@@ -50,92 +66,181 @@ const DECODERS: Record<string, () => ReturnType<typeof createGunzip>> = {
 /** A stream may be long, but nothing honest is this long. */
 const INFLATED_BYTES_MAX = 32 * LIMITS.tapBytesMax;
 
-const NOTHING: Tap = { write: () => {}, end: async () => ({}) };
+/** A tap that can say when it will read no more. */
+interface Sink extends Tap {
+  readonly isFull: boolean;
+  end(): TapResult;
+}
 
 export function openTap(options: TapOptions): Tap {
   const sink = openSink(options);
-  if (!sink) return NOTHING;
   const encoding = options.contentEncoding.trim().toLowerCase();
-  if (encoding === '' || encoding === 'identity')
-    return { write: (chunk) => void sink.write(chunk), end: async () => sink.end() };
+  if (sink === NOTHING || encoding === '' || encoding === 'identity') return sink;
   const decoder = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
-  if (!decoder) return { write: () => {}, end: async () => ({ skipped: 'encoding' }) };
-  return decompressing(decoder(), sink);
+  return decoder ? new DecompressingTap(decoder(), sink) : UNREADABLE;
 }
 
-function openSink({ protocol, status, contentType, readable }: TapOptions): Sink | undefined {
+function openSink({ protocol, operation, content, status, contentType }: TapOptions): Sink {
   const failed = status >= 400;
-  if (!failed && !readable) return undefined;
-  if (/^text\/event-stream\b/i.test(contentType)) return streamSink(protocol);
-  if (/[/+]json\b/i.test(contentType))
-    return jsonSink((body) =>
-      failed ? { errorType: protocol.readError(body) } : { answer: protocol.readAnswer(body) },
-    );
-  return undefined;
+  if (!failed && !operation) return NOTHING;
+  if (operation && /^text\/event-stream\b/i.test(contentType))
+    return new StreamTap(operation.readStream(content ? LIMITS.tapBytesMax : 0));
+  if (/[/+]json\b/i.test(contentType)) return new JsonTap(protocol, failed ? undefined : operation);
+  return NOTHING;
 }
 
-function streamSink(protocol: Protocol): Sink {
-  const reader = protocol.readStream(LIMITS.tapBytesMax);
-  const parser = new SseParser((event) => reader.event(event), LIMITS.tapBytesMax);
-  return {
-    write: (chunk) => {
-      parser.push(chunk);
-      return true;
-    },
-    end: () => {
-      parser.end();
-      const answer = reader.facts();
-      const skipped = parser.skipped > 0 ? 'too_large' : undefined;
-      return { answer, errorType: answer.errorType, skipped };
-    },
-  };
+/** What is not read, for the reason in `result`. */
+const unread = (result: TapResult): Sink => ({
+  write: () => {},
+  isComplete: false,
+  isBetweenEvents: true,
+  isFull: true,
+  errorEvent: () => undefined,
+  end: () => result,
+});
+const NOTHING = unread({});
+const UNREADABLE = unread({ skipped: 'encoding' });
+
+class StreamTap implements Sink {
+  readonly #reader: StreamReader;
+  readonly #parser: SseParser;
+  readonly isFull = false;
+
+  constructor(reader: StreamReader) {
+    this.#reader = reader;
+    this.#parser = new SseParser((data) => reader.event(data), LIMITS.tapBytesMax);
+  }
+
+  get isComplete(): boolean {
+    return this.#reader.isOver;
+  }
+
+  get isBetweenEvents(): boolean {
+    return this.#parser.isBetweenEvents;
+  }
+
+  write(chunk: Buffer): void {
+    this.#parser.push(chunk);
+  }
+
+  errorEvent(error: GatewayError): Buffer {
+    const event = this.#reader.errorEvent(error);
+    // An event that was cut goes no further than its line.
+    return Buffer.from(this.isBetweenEvents ? event : `\n${event}`);
+  }
+
+  end(): TapResult {
+    this.#parser.end();
+    const answer = this.#reader.facts();
+    const skipped = this.#parser.skipped > 0 ? 'too_large' : undefined;
+    return { answer, errorType: answer.errorType, skipped };
+  }
 }
 
-function jsonSink(read: (body: unknown) => TapResult): Sink {
-  let chunks: Buffer[] = [];
-  let bytes = 0;
-  return {
-    write: (chunk) => {
-      bytes += chunk.length;
-      if (bytes > LIMITS.tapBytesMax) chunks = [];
-      else chunks.push(chunk);
-      return bytes <= LIMITS.tapBytesMax;
-    },
-    end: () => {
-      if (bytes > LIMITS.tapBytesMax) return { skipped: 'too_large' };
-      const body = parseObject(Buffer.concat(chunks).toString());
-      return body ? read(body) : { skipped: 'malformed' };
-    },
-  };
+class JsonTap implements Sink {
+  readonly #protocol: Protocol;
+  /** `undefined` for an error's body. */
+  readonly #operation: Operation | undefined;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  /** The ends of a body that is too large, where somebody can read them. */
+  #first = NO_BYTES;
+  #last = NO_BYTES;
+  readonly isComplete = false;
+  readonly isBetweenEvents = true;
+
+  constructor(protocol: Protocol, operation: Operation | undefined) {
+    this.#protocol = protocol;
+    this.#operation = operation;
+  }
+
+  get #isTooLarge(): boolean {
+    return this.#bytes > LIMITS.tapBytesMax;
+  }
+
+  get isFull(): boolean {
+    return this.#isTooLarge && this.#operation?.readEnds === undefined;
+  }
+
+  write(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (!this.#isTooLarge) this.#chunks.push(chunk);
+    else if (!this.isFull) this.#keepEnds(chunk);
+    else this.#chunks = [];
+  }
+
+  #keepEnds(chunk: Buffer): void {
+    const all = Buffer.concat([...this.#chunks, this.#last, chunk]);
+    if (this.#first.length === 0) this.#first = Buffer.from(all.subarray(0, ANSWER_END_BYTES));
+    this.#last = Buffer.from(all.subarray(-ANSWER_END_BYTES));
+    this.#chunks = [];
+  }
+
+  errorEvent(): undefined {
+    return undefined;
+  }
+
+  end(): TapResult {
+    if (this.isFull) return { skipped: 'too_large' };
+    if (this.#isTooLarge)
+      return { answer: this.#operation!.readEnds!(this.#first.toString(), this.#last.toString()) };
+    const [first] = this.#chunks;
+    const bytes = first && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
+    const body = parseObject(bytes.toString());
+    if (!body) return { skipped: 'malformed' };
+    if (!this.#operation) return { errorType: this.#protocol.readError(body) };
+    const answer = this.#operation.readAnswer(body);
+    return { answer, errorType: answer.errorType };
+  }
 }
 
-function decompressing(decoder: ReturnType<typeof createGunzip>, sink: Sink): Tap {
-  const done = Promise.withResolvers<void>();
-  let skipped: TapResult['skipped'];
-  const giveUp = (why: TapResult['skipped']) => {
-    skipped ??= why;
-    decoder.destroy();
-  };
-  let inflated = 0;
-  decoder.on('data', (chunk: Buffer) => {
-    inflated += chunk.length;
-    if (!sink.write(chunk) || inflated > INFLATED_BYTES_MAX) giveUp('too_large');
-  });
-  decoder.on('end', done.resolve);
-  // A cut stream ends in an error, after all that could be decompressed was given out.
-  decoder.on('error', () => giveUp('malformed'));
-  decoder.on('close', done.resolve);
-  return {
-    write: (chunk) => {
-      if (decoder.destroyed) return;
-      decoder.write(chunk);
-      if (decoder.writableLength > LIMITS.tapBytesMax) giveUp('too_large');
-    },
-    end: async () => {
-      if (!decoder.destroyed) decoder.end();
-      await done.promise;
-      const result = sink.end();
-      return { ...result, skipped: skipped ?? result.skipped };
-    },
-  };
+const NO_BYTES = Buffer.alloc(0);
+
+class DecompressingTap implements Tap {
+  readonly #decoder: ReturnType<typeof createGunzip>;
+  readonly #sink: Sink;
+  readonly #done = Promise.withResolvers<void>();
+  #inflatedBytes = 0;
+  #skipped: TapResult['skipped'];
+  readonly isBetweenEvents = true;
+
+  constructor(decoder: ReturnType<typeof createGunzip>, sink: Sink) {
+    this.#decoder = decoder;
+    this.#sink = sink;
+    decoder.on('data', (chunk: Buffer) => {
+      this.#inflatedBytes += chunk.length;
+      sink.write(chunk);
+      if (sink.isFull || this.#inflatedBytes > INFLATED_BYTES_MAX) this.#giveUp('too_large');
+    });
+    decoder.on('end', this.#done.resolve);
+    // A cut stream ends in an error, after all that could be decompressed was given out.
+    decoder.on('error', () => this.#giveUp('malformed'));
+    decoder.on('close', this.#done.resolve);
+  }
+
+  get isComplete(): boolean {
+    return this.#sink.isComplete;
+  }
+
+  write(chunk: Buffer): void {
+    if (this.#decoder.destroyed) return;
+    this.#decoder.write(chunk);
+    if (this.#decoder.writableLength > LIMITS.tapBytesMax) this.#giveUp('too_large');
+  }
+
+  errorEvent(): undefined {
+    return undefined;
+  }
+
+  async end(): Promise<TapResult> {
+    if (!this.#decoder.destroyed) this.#decoder.end();
+    await this.#done.promise;
+    const result = this.#sink.end();
+    return { ...result, skipped: this.#skipped ?? result.skipped };
+  }
+
+  #giveUp(why: TapResult['skipped']): void {
+    this.#skipped ??= why;
+    this.#decoder.destroy();
+  }
 }

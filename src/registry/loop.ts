@@ -1,5 +1,7 @@
 import { Cron } from 'croner';
 import { z } from 'zod';
+import { LoopLimitRule } from '../gateway/limits/settings.ts';
+import { ModelsSettings } from '../gateway/routing/settings.ts';
 
 /** A loop as its owner describes it in `loops/*.yaml`. */
 
@@ -66,6 +68,13 @@ export const LoopDefinition = z.strictObject({
   suite: name.optional(),
   /** What is kept of prompts and answers: nothing, hashes, or all. */
   capture: z.enum(['off', 'hashed', 'full']).default('full'),
+  /** Whose budget it draws on besides its own. */
+  team: name.optional(),
+  /** Virtual models of its own, in place of those of the same name for all. */
+  models: ModelsSettings.default({}),
+  limits: z.array(LoopLimitRule).default([]),
+  /** Equal calls are answered from the first one's answer for so long; every one calls its provider without it. */
+  cache: z.strictObject({ ttl_s: z.number().positive().max(30 * 86_400) }).optional(),
 });
 
 export type LoopDefinition = z.infer<typeof LoopDefinition>;

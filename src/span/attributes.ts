@@ -46,8 +46,19 @@ export const A = {
   /** maker | checker | sub */
   agentRole: 'loopscope.agent.role',
   parentAgent: 'loopscope.agent.parent',
-  /** run | agent | call | request | verdict | effect: what the span stands for; a request is no model call. */
+  /** `true` on calls of a sub-agent whose parent is a sub-agent itself. */
+  nestedAgent: 'loopscope.agent.nested',
+  /** run | agent | call | attempt | request | verdict | effect: what the span stands for; a request is no model call. */
   record: 'loopscope.record',
+
+  // Ours: how a call was routed, or whose answer it got
+  attemptTarget: 'loopscope.attempt.target',
+  attemptNumber: 'loopscope.attempt.number',
+  attemptOutcome: 'loopscope.attempt.outcome',
+  attempts: 'loopscope.attempts',
+  /** Of a call whose answer another call had got: it used nothing and cost nothing. */
+  replayedTraceId: 'loopscope.replayed.trace_id',
+  replayedSpanId: 'loopscope.replayed.span_id',
 
   // Ours: what a model call was made of, and what it cost
   costUsd: 'loopscope.cost_usd',

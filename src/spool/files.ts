@@ -1,4 +1,5 @@
-import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { writeSync } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 
 /**
  * Every operation on disk that the spool does, and no other way to the disk: so that a test can fail or end the
@@ -48,7 +49,32 @@ export const nodeFiles: Files = {
   },
 };
 
-async function openFile(path: string, flags: string): Promise<OpenFile> {
+type Write = (handle: FileHandle, bytes: Uint8Array, position: number) => Promise<void>;
+
+const writeAll: Write = async (handle, bytes, position) => {
+  let at = 0;
+  while (at < bytes.length) {
+    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
+  }
+};
+
+const writeAllAtOnce: Write = async ({ fd }, bytes, position) => {
+  let at = 0;
+  while (at < bytes.length) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
+};
+
+/**
+ * The same, where a write is done when the call returns. For small ones that are not forced it is the memory of the system
+ * that is written to: some microseconds, against as many tens to have another thread do it and to hear of it.
+ */
+export const writingAtOnce: Files = {
+  ...nodeFiles,
+  create: (path) => openFile(path, 'wx+', writeAllAtOnce),
+  open: (path) => openFile(path, 'r+', writeAllAtOnce),
+};
+
+async function openFile(path: string, flags: string, write = writeAll): Promise<OpenFile> {
   const handle = await open(path, flags, 0o600);
   return {
     read: async (buffer, position) => {
@@ -60,13 +86,7 @@ async function openFile(path: string, flags: string): Promise<OpenFile> {
       }
       return at;
     },
-    write: async (bytes, position) => {
-      let at = 0;
-      while (at < bytes.length) {
-        const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
-        at += bytesWritten;
-      }
-    },
+    write: (bytes, position) => write(handle, bytes, position),
     datasync: () => handle.datasync(),
     truncate: (length) => handle.truncate(length),
     size: async () => (await handle.stat()).size,

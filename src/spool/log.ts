@@ -110,6 +110,7 @@ export class SpoolLog {
     while (this.waiting.length > 0) {
       const pause = Math.min(commitMs, this.lastCommitAt + commitMs - clock.now());
       if (pause > 0) await clock.sleep(pause);
+      else await new Promise(setImmediate); // who comes in this turn of the event loop is written in one go
       this.lastCommitAt = clock.now();
       const group = this.takeGroup();
       try {

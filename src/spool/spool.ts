@@ -214,6 +214,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       }),
       close: async (drainMs) => {
         closed = true;
+        await Promise.allSettled(underWay.values()); // what is being written is there to be delivered
         const stopWaiting = new AbortController();
         const flushed = deliverer.flush(stopWaiting.signal).catch(() => {}); // what remains stays
         await Promise.race([flushed, clock.sleep(drainMs, stopWaiting.signal).catch(() => {})]);

@@ -6,7 +6,7 @@ import type { Collector } from '../../collector/collector.ts';
 import { nodeFiles } from '../../src/spool/files.ts';
 import { SEED } from '../support/campaign.ts';
 import { startTestCollector } from '../support/collector.ts';
-import { standBy } from '../support/collector-process.ts';
+import { standBy } from '../support/mortal-process.ts';
 import { Ledger } from '../support/ledger.ts';
 import { hastyClock, temporaryFolder } from '../support/spool.ts';
 import { CHANGES, type End, failingAt } from '../support/steps.ts';
@@ -48,7 +48,7 @@ async function workUntil(
   ledger: (url: () => string) => Ledger,
 ): Promise<string | undefined> {
   const settings = { clickhouseUrl: clickhouse.url, folder, port: 0, bytesMax: SMALL_SPOOL_BYTES, end };
-  const child = await standBy(settings);
+  const child = await standBy('collector-child.ts', settings);
   let dead = false;
   child.exited.then(() => {
     dead = true;

@@ -462,6 +462,7 @@ test('every command says what it is for and shows an example', async () => {
     'alerts',
     'runs',
     'trace',
+    'models',
     'import',
     'golden import',
     'golden list',

@@ -12,7 +12,7 @@ import { type Collector, startCollector } from '../../collector/collector.ts';
 import { systemClock } from '../../src/clock.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { LoopscopeError } from '../../src/errors.ts';
-import { collectorExporter } from '../../src/gateway/collector-exporter.ts';
+import { deliverToCollector } from '../../src/gateway/record/deliver.ts';
 import { postSpans } from '../../src/records/post.ts';
 import { startTestStore } from '../support/store.ts';
 
@@ -238,12 +238,16 @@ test('with a token only who shows it may send; health, readiness and figures sta
   assert.equal(config.collector.token, TOKEN);
 });
 
-test("the gateway's exporter and an import show the token", async (t) => {
+test('the gateway and an import show the token', async (t) => {
   const { url } = await start(t, { token_env: 'T', token: TOKEN });
-  const exporter = collectorExporter(url, TOKEN);
-  t.after(() => exporter.shutdown());
-  const result = await new Promise<{ code: number }>((resolve) => exporter.export([], resolve));
-  assert.equal(result.code, 0);
+  const outcome = async (token?: string) => {
+    const line = deliverToCollector({ url, token }, { delivered: 0, failed: 0, rejected: 0 });
+    t.after(() => line.close());
+    const insert = { table: 'otel_traces', format: 'OTLP', rows: 0, bodies: [], token: 'none' };
+    return (await line.deliver(insert, false)).kind;
+  };
+  assert.equal(await outcome(TOKEN), 'stored');
+  assert.equal(await outcome(), 'unavailable', 'what is missing may be set right');
   const options = { collectorUrl: url, clock: systemClock() };
   assert.equal(await postSpans('{}', { ...options, token: TOKEN }), undefined);
   await assert.rejects(postSpans('{}', options), /401 .*token/);

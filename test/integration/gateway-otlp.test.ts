@@ -1,54 +1,27 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pino } from 'pino';
-import { decode } from '../../collector/decode/decode.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig, type OtelExport, otelExport } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway/server.ts';
 import { A } from '../../src/span/attributes.ts';
 import { runTraceId } from '../../src/span/ids.ts';
-import type { Span } from '../../src/span/span.ts';
 import {
   chatCompletion,
   json,
   type ScriptedProvider,
   startScriptedProvider,
 } from '../support/scripted-provider.ts';
+import { type SpanReceiver, startSpanReceiver } from '../support/span-receiver.ts';
 import { until } from '../support/until.ts';
 
-/** A collector that keeps what it takes, and takes it only when `status` is 200. */
-async function startSink() {
-  const sink = {
-    url: '',
-    status: 200,
-    refused: 0,
-    spans: [] as Span[],
-    keys: new Set<unknown>(),
-    close: async () => {},
-  };
-  const server = createServer(async (request, response) => {
-    sink.keys.add(request.headers['x-backend-key']);
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    if (sink.status === 200) sink.spans.push(...decode(Buffer.concat(chunks), 'protobuf'));
-    else sink.refused++;
-    response.writeHead(sink.status, { 'content-type': 'application/x-protobuf', 'retry-after': '1' }).end();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  sink.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  sink.close = () =>
-    new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    });
-  return sink;
-}
-
 let provider: ScriptedProvider;
-let collector: Awaited<ReturnType<typeof startSink>>;
-let elsewhere: Awaited<ReturnType<typeof startSink>>;
+let collector: SpanReceiver;
+let elsewhere: SpanReceiver;
+const folder = mkdtempSync(join(tmpdir(), 'loopscope-gateway-'));
 const environment = {
   OTEL_SERVICE_NAME: 'my-gateway',
   OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
@@ -57,13 +30,14 @@ const environment = {
 
 before(async () => {
   provider = await startScriptedProvider(json(chatCompletion('four')));
-  collector = await startSink();
-  elsewhere = await startSink();
+  collector = await startSpanReceiver();
+  elsewhere = await startSpanReceiver();
   Object.assign(process.env, environment, { OTEL_EXPORTER_OTLP_ENDPOINT: elsewhere.url });
 });
 after(async () => {
   for (const name of [...Object.keys(environment), 'OTEL_EXPORTER_OTLP_ENDPOINT']) delete process.env[name];
   await Promise.all([provider.close(), collector.close(), elsewhere.close()]);
+  rmSync(folder, { recursive: true, force: true });
 });
 
 const start = (copy: OtelExport = 'off') =>
@@ -71,17 +45,19 @@ const start = (copy: OtelExport = 'off') =>
     config: {
       ...loadConfig(undefined, {}),
       otel_export: copy,
-      gateway: { host: '127.0.0.1', port: 0, run_idle_s: 60 },
+      gateway: { ...loadConfig(undefined, {}).gateway, port: 0 },
+
       collector: { ...loadConfig(undefined, {}).collector, port: 0, url: collector.url },
       providers: {
         openai: { base_url: `${provider.url}/v1`, api_key: undefined, api_key_env: undefined },
         anthropic: { base_url: provider.url, api_key: undefined, api_key_env: undefined },
       },
     },
-    registry: () => ({ loop: () => undefined }),
+    registry: () => ({ loops: new Map(), loop: () => undefined }),
     keys: { find: async () => 'unknown' },
     clock: systemClock(),
     log: pino({ level: 'silent' }),
+    folder,
   });
 
 const call = async (url: string, loop: string, run: string) => {
@@ -92,7 +68,7 @@ const call = async (url: string, loop: string, run: string) => {
   });
   await response.bytes();
 };
-const of = (sink: { spans: Span[] }, loop: string) => sink.spans.filter((s) => s.attributes[A.loop] === loop);
+const of = (sink: SpanReceiver, loop: string) => sink.spans.filter((s) => s.attributes[A.loop] === loop);
 
 test('spans reach the collector as OTLP, named by the standard variables', async () => {
   const gateway = await start();
@@ -100,15 +76,15 @@ test('spans reach the collector as OTLP, named by the standard variables', async
   await until('the call span', () => of(collector, 'wire').length === 1);
   await gateway.close();
   const [callSpan, agent, run] = of(collector, 'wire');
-  assert.deepEqual([callSpan!.kind, agent!.kind, run!.kind], ['Client', 'Internal', 'Internal']);
+  assert.deepEqual([callSpan!.kind, agent!.kind, run!.kind], [3, 1, 1]);
   assert.equal(callSpan!.traceId, runTraceId('wire', 'r-1'));
   assert.equal(callSpan!.parentSpanId, agent!.spanId);
   assert.equal(agent!.parentSpanId, run!.spanId);
-  assert.equal(run!.parentSpanId, '');
+  assert.equal(run!.parentSpanId, undefined);
   assert.equal(callSpan!.resource['service.name'], 'my-gateway');
   assert.equal(callSpan!.resource['deployment.environment.name'], 'test');
-  assert.equal(callSpan!.attributes[A.registered], 'false');
-  assert.equal(callSpan!.attributes[A.inputTokens], '1000');
+  assert.equal(callSpan!.attributes[A.registered], false);
+  assert.equal(callSpan!.attributes[A.inputTokens], 1000);
   assert.equal(callSpan!.attributes[A.outputText], 'four');
   assert.ok(callSpan!.startNs >= run!.startNs && callSpan!.endNs <= run!.endNs);
   assert.equal(of(elsewhere, 'wire').length, 0, 'only where asked for');
@@ -119,7 +95,7 @@ test('spans wait while the collector is away, and arrive once, in order', async 
   collector.status = 503;
   for (let i = 0; i < 5; i++) await call(gateway.url, 'waits', `r-${i}`);
   await until('a refused export', () => collector.refused > 0);
-  assert.match(await (await fetch(`${gateway.url}/metrics`)).text(), /loopscope_span_queue_depth 5/);
+  assert.match(await (await fetch(`${gateway.url}/metrics`)).text(), /loopscope_gateway_spool_records 5/);
   collector.status = 200;
   await until('the spans', () => of(collector, 'waits').length === 5);
   assert.deepEqual(
@@ -142,9 +118,9 @@ test('the same spans go to another backend when the environment names one, conte
       body: JSON.stringify({ pass: true, explanation: 'it says the secret words' }),
     });
     await gateway.close();
-    const said = (sink: { spans: Span[] }) =>
+    const said = (sink: SpanReceiver) =>
       JSON.stringify(of(sink, loop).map((s) => [s.attributes, s.events.map((e) => e.attributes)]));
-    const ids = (sink: { spans: Span[] }) =>
+    const ids = (sink: SpanReceiver) =>
       of(sink, loop)
         .map((s) => s.spanId)
         .sort();
@@ -178,12 +154,13 @@ test('the standard variables say whether there is another backend', () => {
 test('a gateway without a collector, or on a port in use, says so', async () => {
   const gateway = await start();
   const port = Number(new URL(gateway.url).port);
-  const config = { ...loadConfig(undefined, {}), gateway: { host: '127.0.0.1', port, run_idle_s: 60 } };
+  const config = { ...loadConfig(undefined, {}), gateway: { ...loadConfig(undefined, {}).gateway, port } };
   const rest = {
-    registry: () => ({ loop: () => undefined }),
+    registry: () => ({ loops: new Map(), loop: () => undefined }),
     keys: { find: async () => 'unknown' as const },
     clock: systemClock(),
     log: pino({ level: 'silent' }),
+    folder: join(folder, 'other'),
   };
   await assert.rejects(startGateway({ config, ...rest }), {
     code: 'config_invalid',

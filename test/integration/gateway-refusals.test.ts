@@ -170,7 +170,7 @@ test('health, readiness and counters are served', async () => {
   const metrics = await (await fetch(`${open.url}/metrics`)).text();
   assert.match(metrics, /loopscope_gateway_refused_total\{code="key_invalid"\} \d+/);
   assert.match(metrics, /loopscope_gateway_requests_total\{provider="openai",status="500"\} 1/);
-  assert.match(metrics, /loopscope_spans_dropped_total\{reason="queue_full"\} 0/);
+  assert.match(metrics, /loopscope_gateway_spans_lost_total\{reason="unwritten"\} 0/);
 });
 
 test('no key is in any log line or span', () => {

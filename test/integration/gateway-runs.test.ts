@@ -99,12 +99,9 @@ test('maker, checker and two sub-agents are one trace whose tree shows exactly t
   assert.equal(verdict.attributes[A.verdictPass], true);
   assert.equal(verdict.attributes[A.checkerName], 'reviewer');
   const within = (inner: TestSpan, outer: TestSpan) =>
-    time(inner.raw.startTime) >= time(outer.raw.startTime) &&
-    time(inner.raw.endTime) <= time(outer.raw.endTime);
+    inner.startNs >= outer.startNs && inner.endNs <= outer.endNs;
   assert.ok(spans.every((s) => within(s, root!)));
 });
-
-const time = ([s, ns]: [number, number]) => BigInt(s) * 1_000_000_000n + BigInt(ns);
 
 test('a traceparent puts the call under the caller, in its trace', async () => {
   const traceId = '0af7651916cd43dd8448eb211c80319c';
@@ -115,7 +112,7 @@ test('a traceparent puts the call under the caller, in its trace', async () => {
   assert.equal(span.traceId, traceId);
   assert.equal(span.parentSpanId, 'b7ad6b7169203331');
   assert.equal(span.attributes[A.runId], traceId);
-  assert.equal(span.raw.spanContext().traceState?.get('vendor'), '1');
+  assert.equal(span.traceState, 'vendor=1');
   const said = await say('traced', traceId, 'verdict', { pass: true });
   assert.equal(((await said.json()) as { trace: string }).trace, traceId);
 });
@@ -185,7 +182,7 @@ test('an end with outcome error makes the run a failed one, even after it went q
     runs.map((s) => [s.spanId, s.failed]),
     [false, true].map((failed) => [runSpanId(runTraceId('failing', 'r-9')), failed]),
   );
-  assert.deepEqual(runs[0]!.raw.startTime, runs[1]!.raw.startTime);
+  assert.deepEqual(runs[0]!.startNs, runs[1]!.startNs);
 });
 
 test('a statement that is not understood says what was expected', async () => {

@@ -3,12 +3,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { anthropic } from '../../src/gateway/anthropic.ts';
 import { openai } from '../../src/gateway/openai.ts';
-import { type SseEvent, SseParser } from '../../src/gateway/sse.ts';
+import type { Operation } from '../../src/gateway/protocol.ts';
+import { SseParser } from '../../src/gateway/sse.ts';
 import { anthropicEvents, chatChunk, sse } from '../support/scripted-provider.ts';
 
-const read = (chunks: Buffer[], eventCharsMax = 1_000_000): SseEvent[] => {
-  const events: SseEvent[] = [];
-  const parser = new SseParser((event) => events.push(event), eventCharsMax);
+const read = (chunks: Buffer[], eventCharsMax = 1_000_000) => {
+  const events: { event: string; data: string }[] = [];
+  const parser = new SseParser((data, event) => events.push({ event, data }), eventCharsMax);
   for (const chunk of chunks) parser.push(chunk);
   parser.end();
   return events;
@@ -75,12 +76,12 @@ test('an event over the limit is skipped, the ones around it are read, wherever 
 test('a cut stream of either provider reads to the same facts as a whole one', () => {
   const streams = [
     {
-      protocol: anthropic,
+      operation: anthropic.operation('POST', '/v1/messages')!,
       bytes: Buffer.from(anthropicEvents(['Grüße, ', 'wörld 🌍'])),
       answer: 'Grüße, wörld 🌍',
     },
     {
-      protocol: openai,
+      operation: openai.operation('POST', '/chat/completions')!,
       bytes: Buffer.from(
         sse(chatChunk({ content: 'zwö' }), chatChunk({ content: 'lf' }), chatChunk({}, 'stop'), '[DONE]'),
       ),
@@ -88,16 +89,25 @@ test('a cut stream of either provider reads to the same facts as a whole one', (
     },
   ];
   fc.assert(
-    fc.property(fc.constantFrom(...streams), cuts, ({ protocol, bytes, answer }, at) => {
-      const reader = protocol.readStream(1_000_000);
-      const parser = new SseParser((event) => reader.event(event), 1_000_000);
+    fc.property(fc.constantFrom(...streams), cuts, ({ operation, bytes, answer }, at) => {
+      const reader = operation.readStream(1_000_000);
+      const parser = new SseParser((data) => reader.event(data), 1_000_000);
       for (const chunk of cut(bytes, at)) parser.push(chunk);
+      assert.equal(parser.isBetweenEvents, true);
+      assert.equal(reader.isOver, true);
       parser.end();
       assert.equal(reader.facts().text, answer);
       assert.equal(reader.facts().complete, true);
     }),
   );
 });
+
+const operations = [
+  ...['/chat/completions', '/responses', '/completions', '/embeddings'].map(
+    (path) => openai.operation('POST', path)!,
+  ),
+  anthropic.operation('POST', '/v1/messages')!,
+];
 
 test('nothing that a caller or a provider sends makes reading it throw', () => {
   const keys = [
@@ -113,6 +123,16 @@ test('nothing that a caller or a provider sends makes reading it throw', () => {
     'choices',
   ]
     .concat(['delta', 'index', 'message', 'error', 'system', 'model', 'input', '__proto__', 'content_block'])
+    .concat([
+      'response',
+      'item',
+      'output',
+      'output_index',
+      'sequence_number',
+      'input_tokens_details',
+      'status',
+    ])
+    .concat(['instructions', 'conversation', 'prompt', 'data', 'total_tokens', 'cache_creation', 'action'])
     .map((k) => fc.constant(k));
   const types = [
     'message_start',
@@ -122,6 +142,12 @@ test('nothing that a caller or a provider sends makes reading it throw', () => {
     'error',
     'tool',
     'user',
+    'response.created',
+    'response.output_item.added',
+    'response.output_text.delta',
+    'response.completed',
+    'function_call_output',
+    'reasoning',
   ];
   const { value } = fc.letrec((tie) => ({
     value: fc.oneof(
@@ -132,16 +158,109 @@ test('nothing that a caller or a provider sends makes reading it throw', () => {
     ),
   }));
   fc.assert(
-    fc.property(fc.boolean(), value, (isOpenai, sent) => {
-      const protocol = isOpenai ? openai : anthropic;
+    fc.property(fc.constantFrom(...operations), value, (operation, sent) => {
       const parsed: unknown = JSON.parse(JSON.stringify(sent));
-      JSON.stringify(protocol.readRequest(parsed).messages());
-      JSON.stringify(protocol.readAnswer(parsed).messages());
-      protocol.readError(parsed);
-      const reader = protocol.readStream(1000);
-      for (const data of [JSON.stringify(sent), 'not json']) reader.event({ event: '', data });
+      JSON.stringify(operation.readRequest(parsed).messages());
+      JSON.stringify(operation.readAnswer(parsed).messages());
+      for (const protocol of [openai, anthropic]) protocol.readError(parsed);
+      const reader = operation.readStream(1000);
+      for (const data of [JSON.stringify(sent), JSON.stringify(sent), 'not json']) reader.event(data);
       JSON.stringify(reader.facts().messages());
     }),
     { numRuns: 500 },
   );
+});
+
+/**
+ * Events as each API streams them, most of them pieces of text, some with escapes, other blocks and odd fields. Pieces
+ * are often the same, since what is taken for a repetition must not be one.
+ */
+const piece = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom('a', ' b', 'ü{', ',"', '1') },
+  { weight: 2, arbitrary: fc.string({ unit: 'grapheme', maxLength: 4 }) },
+  { weight: 1, arbitrary: fc.constantFrom('"', '\\', '\n', '"content":"a"', '', '\u0000', '0') },
+);
+const place = fc.nat({ max: 1 });
+const choice = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ index: place, content: piece }) },
+  { weight: 1, arbitrary: fc.record({ index: place, content: piece, call: piece }) },
+  { weight: 1, arbitrary: fc.record({ index: place, content: piece, reasoning_content: piece }) },
+  { weight: 1, arbitrary: fc.record({ index: place, content: piece, refusal: piece }) },
+  { weight: 1, arbitrary: fc.record({ index: place, reasoning: piece }) },
+);
+const chunkOf = ({ index, ...delta }: { index: number; call?: string }) => ({
+  index,
+  delta: {
+    ...delta,
+    ...(delta.call && { tool_calls: [{ index: 0, function: { arguments: delta.call } }] }),
+  },
+  finish_reason: null,
+});
+const streamsOf = {
+  chat: fc
+    .array(
+      fc.oneof(
+        { weight: 6, arbitrary: fc.tuple(choice) },
+        { weight: 1, arbitrary: fc.tuple(choice, choice) },
+      ),
+      { maxLength: 40 },
+    )
+    .map((events) =>
+      events.map((choices, i) => ({
+        id: 'c',
+        choices: choices.map(chunkOf),
+        obfuscation: 'x'.repeat(i % 3),
+      })),
+    ),
+  responses: fc
+    .array(fc.record({ index: place, text: piece, kind: fc.constantFrom('output_text', 'refusal') }), {
+      maxLength: 40,
+    })
+    .map((events) =>
+      events.map(({ index, text, kind }, i) => ({
+        type: `response.${kind}.delta`,
+        sequence_number: i,
+        output_index: index,
+        delta: text,
+        logprobs: [],
+      })),
+    ),
+  anthropic: fc
+    .array(
+      fc.record({ index: place, text: piece, kind: fc.constantFrom('text', 'thinking', 'partial_json') }),
+      { maxLength: 40 },
+    )
+    .map((events) =>
+      events.map(({ index, text, kind }) => ({
+        type: 'content_block_delta',
+        index,
+        delta: { type: `${kind}_delta`, [kind]: text },
+      })),
+    ),
+};
+const factsOf = (operation: Operation, datas: string[]) => {
+  const reader = operation.readStream(10_000);
+  for (const data of datas) reader.event(data);
+  const { messages, ...facts } = reader.facts();
+  return { ...facts, messages: messages(), error: reader.errorEvent(brokeOff) };
+};
+const brokeOff = { status: 502, code: 'provider_unreachable', message: 'broke off' };
+
+test('events that are read by their likeness say what they say when each is parsed', () => {
+  const cases = [
+    ['/chat/completions', streamsOf.chat],
+    ['/responses', streamsOf.responses],
+  ] as const;
+  const property = (operation: Operation, stream: fc.Arbitrary<object[]>) =>
+    fc.assert(
+      fc.property(stream, (events) => {
+        const alike = events.map((event) => JSON.stringify(event));
+        // Blanks behind an event mean nothing, and no event is like the one before it.
+        const parsed = alike.map((data, i) => data + ' '.repeat(1 + (i % 2)));
+        assert.deepEqual(factsOf(operation, alike), factsOf(operation, parsed));
+      }),
+      { numRuns: 300 },
+    );
+  for (const [path, stream] of cases) property(openai.operation('POST', path)!, stream);
+  property(anthropic.operation('POST', '/v1/messages')!, streamsOf.anthropic);
 });

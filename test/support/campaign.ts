@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { seededRandom } from '../../src/clock.ts';
-import { MortalCollector } from './collector-process.ts';
+import type { ChildSettings } from './collector-child.ts';
 import { Ledger, SPANS_PER_REQUEST } from './ledger.ts';
+import { MortalProcess } from './mortal-process.ts';
 import { MortalStore } from './mortal-store.ts';
 
 /** `LOOPSCOPE_CYCLES` makes campaigns longer, `LOOPSCOPE_SEED` chooses other moments. */
@@ -14,7 +15,7 @@ export const cycles = (inCi: number) => Number(process.env['LOOPSCOPE_CYCLES'] ?
 const SENDERS = 4;
 
 export interface Scene {
-  collector: MortalCollector;
+  collector: MortalProcess<ChildSettings>;
   clickhouse: MortalStore;
   random: () => number;
   /** Lets the load run for a moment of random length: mostly short, now and then long enough to get through. */
@@ -31,7 +32,11 @@ export async function campaign(
 ): Promise<Ledger> {
   const folder = mkdtempSync(join(tmpdir(), 'loopscope-kill-'));
   const clickhouse = await MortalStore.start();
-  const collector = new MortalCollector({ clickhouseUrl: clickhouse.url, folder, port: 0 });
+  const collector = new MortalProcess<ChildSettings>('collector-child.ts', {
+    clickhouseUrl: clickhouse.url,
+    folder,
+    port: 0,
+  });
   const random = seededRandom(seed);
   const pause = (msMax: number) => delay(random() ** 2 * msMax);
   try {

@@ -7,8 +7,18 @@ import { systemClock } from '../../src/clock.ts';
 import { nodeFiles } from '../../src/spool/files.ts';
 import { openStore } from '../../src/store/client.ts';
 import { SPOOL_SETTINGS } from './collector.ts';
-import type { ChildSettings } from './collector-process.ts';
-import { endingAt } from './steps.ts';
+import { type End, endingAt } from './steps.ts';
+
+export interface ChildSettings {
+  clickhouseUrl: string;
+  /** Where the spool is. */
+  folder: string;
+  port: number;
+  /** Bound of the spool; a segment is an eighth of it. */
+  bytesMax?: number;
+  /** The operation on disk at which it ends itself. */
+  end?: End;
+}
 
 /** A collector in a process of its own, to be killed: `collector-child.ts SETTINGS`. It begins when it is told to. */
 const { clickhouseUrl, folder, port, bytesMax, end } = JSON.parse(process.argv[2]!) as ChildSettings;

@@ -1,5 +1,6 @@
-import { SpanStatusCode } from '@opentelemetry/api';
-import { InMemorySpanExporter, type ReadableSpan } from '@opentelemetry/sdk-trace';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { systemClock } from '../../src/clock.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
@@ -8,21 +9,12 @@ import { startGateway } from '../../src/gateway/server.ts';
 import type { KeyRing } from '../../src/registry/key.ts';
 import type { LoopDefinition } from '../../src/registry/loop.ts';
 import { A } from '../../src/span/attributes.ts';
+import { startSpanReceiver, type TestSpan } from './span-receiver.ts';
 import { until } from './until.ts';
 
-/** A gateway in this process, whose spans a test can look at. */
+export type { TestSpan } from './span-receiver.ts';
 
-export interface TestSpan {
-  name: string;
-  traceId: string;
-  spanId: string;
-  parentSpanId: string | undefined;
-  kind: number;
-  failed: boolean;
-  attributes: Record<string, unknown>;
-  events: { name: string; attributes: Record<string, unknown> }[];
-  raw: ReadableSpan;
-}
+/** A gateway in this process, whose spans a test can look at. */
 
 export interface TestGatewayOptions {
   providerUrl: string;
@@ -44,11 +36,15 @@ export async function startTestGateway({
   runIdleS = 60,
   log = pino({ level: 'silent' }),
 }: TestGatewayOptions) {
-  const exporter = new InMemorySpanExporter();
+  const receiver = await startSpanReceiver();
+  const folder = mkdtempSync(join(tmpdir(), 'loopscope-gateway-'));
   const clock = systemClock();
   const defaults = loadConfig(undefined, env);
   const { openai, anthropic } = defaults.providers;
-  const registry: Registry = { loop: (name) => loops.find((loop) => loop.loop === name) };
+  const registry: Registry = {
+    loops: new Map(loops.map((definition) => [definition.loop, { definition }])),
+    loop: (name) => loops.find((loop) => loop.loop === name),
+  };
   const ring: KeyRing = {
     find: async (secret) => {
       const key = keys[secret];
@@ -59,7 +55,10 @@ export async function startTestGateway({
   const gateway = await startGateway({
     config: {
       ...defaults,
-      gateway: { host: '127.0.0.1', port: 0, run_idle_s: runIdleS },
+      gateway: { ...defaults.gateway, port: 0, run_idle_s: runIdleS },
+      // A failure is seen as it comes; what is tried again is a test's own to say.
+      routing: { ...defaults.routing, retries: { max: 0 } },
+      collector: { ...defaults.collector, url: receiver.url },
       providers: {
         openai: { ...openai!, base_url: `${providerUrl}/v1` },
         anthropic: { ...anthropic!, base_url: providerUrl },
@@ -70,12 +69,17 @@ export async function startTestGateway({
     keys: ring,
     clock,
     log,
-    exporter,
+    folder,
     drainMs: 500,
   });
-  const spans = () => exporter.getFinishedSpans().map(toTestSpan);
+  const spans = () => receiver.spans;
   return {
     ...gateway,
+    close: async () => {
+      await gateway.close();
+      await receiver.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
     spans,
     /** The spans of a loop, once there are `n` of them. */
     spansOf: (loop: string, n: number, record?: string) =>
@@ -94,15 +98,3 @@ export async function startTestGateway({
 }
 
 export type TestGateway = Awaited<ReturnType<typeof startTestGateway>>;
-
-const toTestSpan = (span: ReadableSpan): TestSpan => ({
-  name: span.name,
-  traceId: span.spanContext().traceId,
-  spanId: span.spanContext().spanId,
-  parentSpanId: span.parentSpanContext?.spanId,
-  kind: span.kind,
-  failed: span.status.code === SpanStatusCode.ERROR,
-  attributes: span.attributes,
-  events: span.events.map((e) => ({ name: e.name, attributes: e.attributes ?? {} })),
-  raw: span,
-});

@@ -4,7 +4,6 @@ import { gzipSync } from 'node:zlib';
 import { anthropic } from '../../src/gateway/anthropic.ts';
 import { requestHeaders, responseHeaders } from '../../src/gateway/headers.ts';
 import { openai } from '../../src/gateway/openai.ts';
-import { costUsd } from '../../src/gateway/price.ts';
 import { openTap } from '../../src/gateway/tap.ts';
 import { readVerdict } from '../../src/gateway/verdict.ts';
 import { LIMITS } from '../../src/span/limits.ts';
@@ -19,29 +18,6 @@ test('a verdict is read by its rule, through code fences and prose, and is other
   assert.equal(readVerdict({ json: '$.constructor.name' }, '{}'), undefined);
   assert.equal(readVerdict({ regex: '^PASS' }, 'PASS: fine'), true);
   assert.equal(readVerdict({ regex: '^PASS' }, 'no PASS'), false);
-});
-
-test('a cost is unknown when the model, a count or sense is missing, and never 0 for that', () => {
-  const cost = (model: string | undefined, usage: object) =>
-    costUsd('openai', model, usage, Date.UTC(2026, 0));
-  assert.equal(cost('gpt-4-0613', { inputTokens: 1000, outputTokens: 100 }), 0.036);
-  assert.equal(cost('made-up-model', { inputTokens: 1, outputTokens: 1 }), undefined);
-  assert.equal(cost(undefined, { inputTokens: 1, outputTokens: 1 }), undefined);
-  assert.equal(cost('gpt-4o', { outputTokens: 1 }), undefined);
-  assert.equal(cost('gpt-4o', { inputTokens: 1 }), undefined);
-  assert.equal(cost('gpt-4o', { inputTokens: 10, cacheReadTokens: 400, outputTokens: 1 }), undefined);
-});
-
-test('tokens written to the cache for an hour cost what that costs', () => {
-  const { usage } = anthropic.readAnswer({
-    usage: {
-      input_tokens: 0,
-      cache_creation_input_tokens: 1_000_000,
-      cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 1_000_000 },
-      output_tokens: 0,
-    },
-  });
-  assert.equal(costUsd('anthropic', 'claude-sonnet-4-20250514', usage, Date.UTC(2026, 0)), 6);
 });
 
 test('headers of the connection, ours and virtual keys do not cross; the rest does, in order', () => {
@@ -87,8 +63,11 @@ test('headers of the connection, ours and virtual keys do not cross; the rest do
   );
 });
 
+const chat = openai.operation('POST', '/chat/completions')!;
+const messages = anthropic.operation('POST', '/v1/messages')!;
+
 const tapOf = (contentType: string, contentEncoding = '', status = 200) =>
-  openTap({ protocol: openai, status, contentType, contentEncoding, readable: true });
+  openTap({ protocol: openai, operation: chat, content: true, status, contentType, contentEncoding });
 
 test('an empty key header is no key: the configured one goes in its place', () => {
   const raw = ['x-api-key', 'lsk_a', 'authorization', '', 'accept', '*/*'];
@@ -98,19 +77,19 @@ test('an empty key header is no key: the configured one goes in its place', () =
 
 test('choices and blocks of one stream share the room for content; usage and end are read past it', () => {
   const kept = (messages: object) => JSON.stringify(messages).replaceAll(/[^XYZ]/g, '').length;
-  const chat = openai.readStream(1_000);
+  const stream = chat.readStream(1_000);
   for (let index = 0; index < 100; index++) {
     const call = { index: 0, id: 'Y'.repeat(50), function: { name: 'Z'.repeat(50), arguments: 'Y' } };
     const delta = { content: 'X'.repeat(50), tool_calls: [call] };
     const choices = [{ index, delta, finish_reason: 'stop' }];
-    chat.event({ event: '', data: JSON.stringify({ choices, usage: { completion_tokens: index } }) });
+    stream.event(JSON.stringify({ choices, usage: { completion_tokens: index } }));
   }
-  assert.ok(kept(chat.facts().messages()) <= 1_000);
-  assert.equal(chat.facts().usage.outputTokens, 99);
-  assert.equal(chat.facts().complete, true);
+  assert.ok(kept(stream.facts().messages()) <= 1_000);
+  assert.equal(stream.facts().usage.outputTokens, 99);
+  assert.equal(stream.facts().complete, true);
 
-  const message = anthropic.readStream(1_000);
-  const event = (data: object) => message.event({ event: '', data: JSON.stringify(data) });
+  const message = messages.readStream(1_000);
+  const event = (data: object) => message.event(JSON.stringify(data));
   for (let index = 0; index < 100; index++) {
     const block = { type: 'web_search_tool_result', content: 'Y'.repeat(200) };
     event({ type: 'content_block_start', index: 2 * index, content_block: block });

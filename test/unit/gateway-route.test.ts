@@ -5,8 +5,8 @@ import { readRoute } from '../../src/gateway/route.ts';
 const at = (url: string, version?: string) => {
   const route = readRoute(url, version);
   if (route?.to !== 'provider') return route;
-  const { protocol, path, query, loop, agent } = route;
-  return [protocol.provider, path, query, loop, agent];
+  const { provider, path, query, loop, agent } = route;
+  return [provider, path, query, loop, agent];
 };
 
 test('paths lead to their provider, behind a loop and agent or not', () => {
@@ -63,4 +63,30 @@ test('a path cannot climb out of the base URL, however its dots are spelt', () =
   ])
     assert.throws(() => readRoute(url), { code: 'bad_input' }, url);
   assert.ok(readRoute('/v1/files/a..b'));
+});
+
+test("any other provider is a name in the path; its base URL has the version already where its API is OpenAI's", () => {
+  const others = new Map([
+    ['groq', 'openai'],
+    ['zai', 'anthropic'],
+  ] as const);
+  const cases: [string, unknown[] | undefined][] = [
+    ['/groq/v1/chat/completions', ['groq', 'openai', '/chat/completions', undefined]],
+    ['/groq/chat/completions?a=b', ['groq', 'openai', '/chat/completions', undefined]],
+    [
+      '/groq/openai/deployments/gpt-4o/chat/completions',
+      ['groq', 'openai', '/openai/deployments/gpt-4o/chat/completions', undefined],
+    ],
+    ['/groq', ['groq', 'openai', '', undefined]],
+    ['/loops/a/agents/b/groq/v1/models', ['groq', 'openai', '/models', 'a']],
+    ['/zai/v1/messages', ['zai', 'anthropic', '/v1/messages', undefined]],
+    ['/groqx/v1/models', undefined],
+    ['/mistral/v1/models', undefined],
+    ['/constructor/v1/models', undefined],
+  ];
+  for (const [url, expected] of cases) {
+    const route = readRoute(url, undefined, others);
+    const read = route?.to === 'provider' && [route.provider, route.protocol.api, route.path, route.loop];
+    assert.deepEqual(read || undefined, expected, url);
+  }
 });

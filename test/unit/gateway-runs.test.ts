@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Clock, systemClock } from '../../src/clock.ts';
+import type { SpanDraft } from '../../src/gateway/record/span-draft.ts';
 import { type AgentName, Runs } from '../../src/gateway/runs.ts';
-import type { SpanDraft } from '../../src/gateway/tracing.ts';
 import { A } from '../../src/span/attributes.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 
@@ -18,12 +18,12 @@ function still(idleMs = 1_000) {
       ),
   };
   const spans: SpanDraft[] = [];
-  const runs = new Runs({ clock, idleMs, emit: (span) => spans.push(span) });
+  const runs = new Runs({ clock, idleMs, emit: (all) => spans.push(...all) });
   const move = (ms: number) => {
     nowMs += ms;
     runs.sweep();
   };
-  return { runs, spans, move, ended: () => spans.filter((s) => s.attributes[A.record] === 'run') };
+  return { runs, spans, move, ended: () => spans.filter((s) => s.attributes.get(A.record) === 'run') };
 }
 
 const name = (runId: string, loop = 'l') => ({ loop, runId, registered: true });
@@ -53,7 +53,7 @@ test('one run too many closes the one that is idle longest', () => {
   runs.touch(name('one-more'), 3n);
   assert.equal(runs.size, LIMITS.openRunsMax);
   assert.deepEqual(
-    ended().map((s) => s.attributes[A.runId]),
+    ended().map((s) => s.attributes.get(A.runId)),
     ['r2'],
   );
   runs.close();
@@ -71,7 +71,7 @@ test('a call that outlasts its run keeps what was said of it, and its beginning'
   assert.equal(ended().length, 2);
   assert.equal(second!.spanId, first!.spanId);
   assert.deepEqual([second!.startNs, second!.endNs], [5n, 50n]);
-  assert.equal(second!.attributes[A.outcome], 'error');
+  assert.equal(second!.attributes.get(A.outcome), 'error');
   runs.close();
 });
 
@@ -81,7 +81,7 @@ test('the parent of a sub-agent has a span, whether it called or not', () => {
   runs.callStarted(run);
   runs.callEnded(run, { name: 'search', parent: 'maker', role: 'sub', parentRole: 'maker' }, 1n, 9n);
   runs.end(name('r'), undefined, 10n);
-  const agents = spans.filter((s) => s.attributes[A.record] === 'agent');
+  const agents = spans.filter((s) => s.attributes.get(A.record) === 'agent');
   assert.deepEqual(
     agents.map((s) => s.name),
     ['invoke_agent maker', 'invoke_agent search'],

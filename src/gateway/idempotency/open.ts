@@ -1,0 +1,31 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../../clock.ts';
+import type { Config } from '../../config.ts';
+import { RedisLink } from '../limits/redis-link.ts';
+import { RedisRecordings } from './redis-recordings.ts';
+import { Replay } from './replay.ts';
+import { SharedRecordings } from './shared.ts';
+
+/** Puts the parts together. `close` after the last call was answered. */
+export function openReplay(
+  { gateway, redis_url, limits_when_store_away }: Config,
+  { clock, log }: { clock: Clock; log: Logger },
+): { replay: Replay; close(): Promise<void> } {
+  const { idempotency, cache } = gateway;
+  if (redis_url === undefined)
+    return { replay: new Replay({ idempotency, cache }, { clock }), close: async () => {} };
+  // A connection of its own: a large answer must not hold up the limits.
+  const link = new RedisLink(redis_url, { clock, log });
+  const shared = new SharedRecordings({
+    store: new RedisRecordings(link),
+    clock,
+    whenAway: limits_when_store_away,
+  });
+  return {
+    replay: new Replay({ idempotency, cache }, { clock, shared }),
+    close: async () => {
+      await shared.close();
+      await link.close();
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import { asArray, asObject, asString, type Operation, type RequestFacts } from '../protocol.ts';
+import { readAnswer, readSampling } from './chat.ts';
+import { ChoiceStream } from './choice-stream.ts';
+
+/** The older text completions: a prompt in, choices with a text out. Base models and code models still take them. */
+export const completions: Operation = {
+  name: 'text_completion',
+  readRequest,
+  readAnswer,
+  readStream: (textCharsMax) => new ChoiceStream(textCharsMax),
+};
+
+function readRequest(value: unknown): RequestFacts {
+  const body = asObject(value) ?? {};
+  const userText = inputText(body['prompt']);
+  return {
+    ...readSampling(body),
+    systemText: '',
+    userText,
+    messages: () => (userText === '' ? [] : [{ role: 'user', parts: [{ type: 'text', content: userText }] }]),
+  };
+}
+
+/** Text of an input that is a text or a list of them; one that comes as tokens has none. */
+export const inputText = (input: unknown): string =>
+  asString(input) ??
+  asArray(input)
+    .flatMap((text) => asString(text) ?? [])
+    .join('\n');

@@ -1,0 +1,241 @@
+import type { Attributes, AttributeValue, SpanDraft } from './span-draft.ts';
+
+/**
+ * Spans as OTLP's protobuf, written straight into one buffer that is used again and again.
+ *
+ * A message is preceded by its length, which is known when it is written: room is left for it, and filled in afterwards.
+ * Small messages have one byte of it, all others four; a varint may be longer than it need be. What comes out is a whole
+ * `ExportTraceServiceRequest`, and several of them one after the other are one again: fields that repeat add up.
+ * Field numbers: opentelemetry-proto, trace/v1/trace.proto and common/v1/common.proto.
+ */
+const KIND = { Internal: 1, Client: 3 } as const;
+const STATUS_ERROR = 2;
+/** Sampled, and that is known. */
+const FLAGS = 0x101;
+/** The longest text whose message has a length of one byte, whatever its characters are. */
+const SHORT_CHARS_MAX = 40;
+const LENGTH_BYTES = 4;
+
+export class OtlpEncoder {
+  private buffer = Buffer.allocUnsafe(64 * 1024);
+  private at = 0;
+  /** `Resource` and `InstrumentationScope`, as they stand in every request. */
+  private readonly head: Buffer;
+  private readonly scope: Buffer;
+  /** Names are the code's own, and few. */
+  private readonly names = new Map<string, Buffer>();
+
+  constructor(resource: Attributes, scopeName: string) {
+    const begin = this.open(0x0a);
+    this.attributes(0x0a, resource);
+    this.close(begin);
+    this.head = this.take();
+    const scope = this.open(0x0a);
+    this.text(0x0a, scopeName);
+    this.close(scope);
+    this.scope = this.take();
+  }
+
+  /** A request with these spans. */
+  encode(spans: readonly SpanDraft[]): Buffer {
+    this.at = 0;
+    const resourceSpans = this.open(0x0a);
+    this.raw(this.head);
+    const scopeSpans = this.open(0x12);
+    this.raw(this.scope);
+    for (const span of spans) this.span(span);
+    this.close(scopeSpans);
+    this.close(resourceSpans);
+    return this.take();
+  }
+
+  private span(span: SpanDraft): void {
+    const begin = this.open(0x12);
+    this.hex(0x0a, span.traceId);
+    this.hex(0x12, span.spanId);
+    if (span.traceState) this.text(0x1a, span.traceState);
+    if (span.parentSpanId !== undefined) this.hex(0x22, span.parentSpanId);
+    this.text(0x2a, span.name);
+    this.reserve(32);
+    this.byte(0x30);
+    this.byte(KIND[span.kind]);
+    this.fixed64(0x39, span.startNs);
+    this.fixed64(0x41, span.endNs);
+    this.attributes(0x4a, span.attributes);
+    if (span.event) {
+      const event = this.open(0x5a);
+      this.fixed64(0x09, span.startNs);
+      this.text(0x12, span.event.name);
+      this.attributes(0x1a, span.event.attributes);
+      this.close(event);
+    }
+    if (span.error !== undefined) {
+      const status = this.open(0x7a);
+      this.text(0x12, span.error);
+      this.reserve(2);
+      this.byte(0x18);
+      this.byte(STATUS_ERROR);
+      this.close(status);
+    }
+    this.reserve(6);
+    this.byte(0x85);
+    this.byte(0x01);
+    this.at = this.buffer.writeUInt32LE(FLAGS, this.at);
+    this.close(begin);
+  }
+
+  private attributes(tag: number, attributes: Attributes): void {
+    const { names, values } = attributes;
+    for (let i = 0; i < names.length; i++) this.attribute(tag, this.nameOf(names[i]!), values[i]!);
+  }
+
+  /** The field `key` of a `KeyValue`. */
+  private nameOf(name: string): Buffer {
+    let bytes = this.names.get(name);
+    if (!bytes) {
+      const text = Buffer.from(name);
+      if (text.length > 0x7f) throw new Error(`an attribute's name of ${text.length} bytes`);
+      bytes = Buffer.concat([Buffer.from([0x0a, text.length]), text]);
+      this.names.set(name, bytes);
+    }
+    return bytes;
+  }
+
+  private attribute(tag: number, name: Buffer, value: AttributeValue): void {
+    if (
+      typeof value === 'string' &&
+      value.length <= SHORT_CHARS_MAX &&
+      name.length + 3 * value.length < 120
+    ) {
+      this.reserve(name.length + 3 * value.length + 8);
+      const { buffer } = this;
+      let at = this.at;
+      buffer[at] = tag;
+      const begin = at + 2;
+      at = begin + name.copy(buffer, begin);
+      const length = buffer.write(value, at + 4);
+      buffer[at] = 0x12;
+      buffer[at + 1] = length + 2;
+      buffer[at + 2] = 0x0a;
+      buffer[at + 3] = length;
+      this.at = at + 4 + length;
+      buffer[begin - 1] = this.at - begin;
+      return;
+    }
+    const begin = this.open(tag);
+    this.raw(name);
+    const any = this.open(0x12);
+    this.value(value);
+    this.close(any);
+    this.close(begin);
+  }
+
+  private value(value: AttributeValue): void {
+    if (typeof value === 'string') this.text(0x0a, value);
+    else if (typeof value === 'boolean') {
+      this.reserve(2);
+      this.byte(0x10);
+      this.byte(value ? 1 : 0);
+    } else if (typeof value === 'number') {
+      this.reserve(12);
+      if (Number.isSafeInteger(value)) {
+        this.byte(0x18);
+        this.varint(value);
+      } else {
+        this.byte(0x21);
+        this.at = this.buffer.writeDoubleLE(value, this.at);
+      }
+    } else {
+      const array = this.open(0x2a);
+      for (const item of value) {
+        const any = this.open(0x0a);
+        this.text(0x0a, item);
+        this.close(any);
+      }
+      this.close(array);
+    }
+  }
+
+  /** A whole number; a negative one in two's complement, ten bytes long. */
+  private varint(value: number): void {
+    if (value >= 0) {
+      for (; value >= 0x80; value = Math.floor(value / 0x80)) this.byte((value % 0x80) | 0x80);
+      this.byte(value);
+      return;
+    }
+    let rest = BigInt.asUintN(64, BigInt(value));
+    for (; rest >= 0x80n; rest >>= 7n) this.byte(Number(rest & 0x7fn) | 0x80);
+    this.byte(Number(rest));
+  }
+
+  private text(tag: number, text: string): void {
+    this.reserve(3 * text.length + 1 + LENGTH_BYTES);
+    if (text.length <= SHORT_CHARS_MAX) {
+      this.byte(tag);
+      const length = this.buffer.write(text, this.at + 1);
+      this.byte(length);
+      this.at += length;
+      return;
+    }
+    const begin = this.open(tag);
+    this.at += this.buffer.write(text, this.at);
+    this.close(begin);
+  }
+
+  private hex(tag: number, digits: string): void {
+    const length = digits.length / 2;
+    this.reserve(length + 2);
+    this.byte(tag);
+    this.byte(length);
+    this.at += this.buffer.write(digits, this.at, length, 'hex');
+  }
+
+  private fixed64(tag: number, value: bigint): void {
+    this.reserve(9);
+    this.byte(tag);
+    this.at = this.buffer.writeBigUInt64LE(value, this.at);
+  }
+
+  private raw(bytes: Buffer): void {
+    this.reserve(bytes.length);
+    this.at += bytes.copy(this.buffer, this.at);
+  }
+
+  private byte(value: number): void {
+    this.buffer[this.at++] = value;
+  }
+
+  /** Begins a message; what it gives is for `close`. */
+  private open(tag: number): number {
+    this.reserve(1 + LENGTH_BYTES);
+    this.byte(tag);
+    this.at += LENGTH_BYTES;
+    return this.at;
+  }
+
+  private close(begin: number): void {
+    const length = this.at - begin;
+    const { buffer } = this;
+    buffer[begin - 4] = (length & 0x7f) | 0x80;
+    buffer[begin - 3] = ((length >> 7) & 0x7f) | 0x80;
+    buffer[begin - 2] = ((length >> 14) & 0x7f) | 0x80;
+    buffer[begin - 1] = length >> 21;
+  }
+
+  private reserve(bytes: number): void {
+    if (this.at + bytes <= this.buffer.length) return;
+    const larger = Buffer.allocUnsafe(2 * (this.at + bytes));
+    this.buffer.copy(larger, 0, 0, this.at);
+    this.buffer = larger;
+  }
+
+  private take(): Buffer {
+    const bytes = Buffer.from(this.buffer.subarray(0, this.at));
+    if (this.buffer.length > KEPT_BYTES_MAX) this.buffer = Buffer.allocUnsafe(KEPT_BYTES_MAX);
+    this.at = 0;
+    return bytes;
+  }
+}
+
+/** A span of much content makes the buffer larger than others need it. */
+const KEPT_BYTES_MAX = 1024 * 1024;

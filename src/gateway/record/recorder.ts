@@ -1,0 +1,119 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../../clock.ts';
+import type { Config } from '../../config.ts';
+import { writingAtOnce } from '../../spool/files.ts';
+import { openSpool, type SpoolFigures } from '../../spool/spool.ts';
+import { type CollectorAddress, type DeliverFigures, deliverToCollector } from './deliver.ts';
+import type { Elsewhere } from './elsewhere.ts';
+import { OtlpEncoder } from './otlp.ts';
+import type { Attributes, SpanDraft } from './span-draft.ts';
+
+/**
+ * Spans of the gateway: on its disk first, in a spool of its own, and from there to a collector, each once. An answer's
+ * last byte waits for that, so that whoever has an answer has its span: nothing is lost by a kill of the gateway, or while
+ * collector and ClickHouse are away.
+ *
+ * By default what is written is not forced to the disk: it survives the end of the process at any moment, and a power cut
+ * may take the last seconds. `gateway.spool.durability: power_loss` forces it, and every answer waits for the disk.
+ */
+export interface RecorderOptions {
+  folder: string;
+  collector: CollectorAddress;
+  spool: Config['gateway']['spool'];
+  /** What spans say of who made them. */
+  resource: Attributes;
+  /** Where else spans go, at once and without a promise. */
+  elsewhere?: Elsewhere | undefined;
+  clock: Clock;
+  log: Logger;
+}
+
+export interface RecorderFigures extends DeliverFigures {
+  spool: SpoolFigures;
+  /** Spans that could not be written. */
+  unwritten: number;
+}
+
+export interface Recorder {
+  /** Resolves with whether the spans are on disk. Never rejects. */
+  record(spans: readonly SpanDraft[]): Promise<boolean>;
+  /** Why no span can be kept now; `undefined` while it can. */
+  whyNot(): string | undefined;
+  /** Why nothing is delivered now; `undefined` when all is well. */
+  trouble(): string | undefined;
+  /** Resolves when the collector has every span that is recorded now. */
+  flush(): Promise<void>;
+  figures(): RecorderFigures;
+  /** Delivers for at most `drainMs` more; what remains stays on disk, for the next one that opens the folder. */
+  close(drainMs: number): Promise<void>;
+}
+
+const SCOPE = 'loopscope.gateway';
+const TABLE = 'otel_traces';
+/** What is full is refused before a provider is paid for an answer that cannot leave. */
+const FULL_SHARE = 0.95;
+/** A disk that fails is asked again this many times, in a new segment each time. */
+const TRIES_MAX = 5;
+const RETRY_MS = 50;
+
+/** Throws `data_dir_in_use` where another gateway has the folder. */
+export async function openRecorder(options: RecorderOptions): Promise<Recorder> {
+  const { folder, collector, spool: settings, resource, elsewhere, clock, log } = options;
+  const encoder = new OtlpEncoder(resource, SCOPE);
+  const delivery: DeliverFigures = { delivered: 0, failed: 0, rejected: 0 };
+  let unwritten = 0;
+  const line = deliverToCollector(collector, delivery);
+  const spool = await openSpool({
+    folder,
+    clock,
+    log,
+    // Who is written together is forced together, and nobody waits for company.
+    commitMs: 0,
+    durability: settings.durability,
+    files: settings.durability === 'process_crash' ? writingAtOnce : undefined,
+    bytesMax: settings.bytes_max,
+    ageMsMax: Number.POSITIVE_INFINITY,
+    tables: [TABLE],
+    deliver: line.deliver,
+  });
+  return {
+    record: async (spans) => {
+      if (elsewhere) for (const span of spans) elsewhere.emit(span);
+      const { traceId, spanId } = spans[0]!;
+      const chunk = {
+        table: TABLE,
+        format: 'OTLP',
+        rows: spans.length,
+        partitions: [],
+        bytes: encoder.encode(spans),
+      };
+      // Not of what is in it: the same statement twice is two records.
+      const digest = traceId + spanId + clock.randomHex(8);
+      for (let n = 1; ; n++) {
+        const kept = await spool.append(digest, [chunk]);
+        if (kept.kind === 'kept' || kept.kind === 'repeated') return true;
+        if (n < TRIES_MAX && kept.kind === 'disk_failed') {
+          await clock.sleep(RETRY_MS);
+          continue;
+        }
+        unwritten += spans.length;
+        log.error({ reason: kept.message, spans: spans.length }, 'spans could not be written');
+        return false;
+      }
+    },
+    whyNot: () => {
+      const { bytes } = spool.figures();
+      return bytes > FULL_SHARE * settings.bytes_max
+        ? `The gateway's spool is full (${settings.bytes_max} bytes): ${spool.trouble() ?? 'the collector does not keep up.'}`
+        : undefined;
+    },
+    trouble: () => spool.trouble(),
+    flush: () => spool.flush(),
+    figures: () => ({ ...delivery, unwritten, spool: spool.figures() }),
+    close: async (drainMs) => {
+      await spool.close(drainMs);
+      await line.close();
+      await elsewhere?.close(drainMs);
+    },
+  };
+}
