@@ -74,7 +74,14 @@ export const LoopDefinition = z.strictObject({
   models: ModelsSettings.default({}),
   limits: z.array(LoopLimitRule).default([]),
   /** Equal calls are answered from the first one's answer for so long; every one calls its provider without it. */
-  cache: z.strictObject({ ttl_s: z.number().positive().max(30 * 86_400) }).optional(),
+  cache: z
+    .strictObject({
+      ttl_s: z
+        .number()
+        .positive()
+        .max(30 * 86_400),
+    })
+    .optional(),
 });
 
 export type LoopDefinition = z.infer<typeof LoopDefinition>;

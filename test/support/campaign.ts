@@ -45,7 +45,7 @@ export async function campaign(
     await ledger.during(SENDERS, async () => {
       for (let i = 0; i < cycles; i++) await cycle({ collector, clickhouse, random, pause });
     });
-    await ledger.delivered();
+    await ledger.delivered(30_000 + cycles * 1_000); // what waited through many outages is much
     const spans = ledger.acknowledged.length * SPANS_PER_REQUEST;
     const figures = `${cycles} kills, ${spans} spans, ${ledger.retries} retries, seed ${seed}`;
     await ledger.settle(clickhouse.store, figures);
