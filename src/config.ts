@@ -67,6 +67,12 @@ const ConfigFile = z.strictObject({
       nested_agents: z.enum(['refuse', 'flag']).default('refuse'),
       /** A line of the log for every call: who called what and how it went, never what was said. */
       access_log: z.boolean().default(false),
+      /** Processes that share the port, one a core; limits then need `redis_url`. */
+      workers: z.number().int().min(1).max(64).default(1),
+      /** At the end /readyz says 503 for so long while calls are still taken, until load balancers send no more. */
+      unready_s: z.number().min(0).max(600).default(0),
+      /** After that calls under way have so long to end. */
+      drain_s: z.number().min(0).max(3_600).default(20),
       idempotency: IdempotencySettings,
       cache: CacheSettings,
     })
@@ -201,6 +207,7 @@ const OVERRIDES: Record<string, readonly [...string[]]> = {
   LOOPSCOPE_CLICKHOUSE_NATIVE_PORT: ['clickhouse', 'native_port'],
   LOOPSCOPE_GATEWAY_HOST: ['gateway', 'host'],
   LOOPSCOPE_GATEWAY_PORT: ['gateway', 'port'],
+  LOOPSCOPE_GATEWAY_WORKERS: ['gateway', 'workers'],
   LOOPSCOPE_COLLECTOR_HOST: ['collector', 'host'],
   LOOPSCOPE_COLLECTOR_PORT: ['collector', 'port'],
   LOOPSCOPE_COLLECTOR_GRPC_PORT: ['collector', 'grpc_port'],
@@ -228,6 +235,12 @@ export function otelExport(env: Readonly<Record<string, string | undefined>>): O
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The key that a variable holds. */
+export const keysIn =
+  (env: Environment = process.env) =>
+  (variable: string): string | undefined =>
+    env[variable] || undefined;
 
 /**
  * Reads the settings. `path` is what `--config` named; without it `./loopscope.yaml` where there is one.
@@ -260,7 +273,7 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
     data_dir: resolve(directory, settings.data_dir),
     otel_export: otelExport(env),
     providers,
-    keyOf: (variable) => env[variable] || undefined,
+    keyOf: keysIn(env),
     alerts: {
       webhooks: settings.alerts.webhooks.map(({ url, secret_env }) => ({
         url,
@@ -292,7 +305,7 @@ function override(parsed: ConfigFile, env: Environment): ConfigFile {
     set.push(variable);
     let at = merged;
     for (const field of path.slice(0, -1)) at = at[field] as Record<string, unknown>;
-    at[path.at(-1)!] = /_PORT$/.test(variable) && /^\d+$/.test(text) ? Number(text) : text;
+    at[path.at(-1)!] = /_(PORT|WORKERS)$/.test(variable) && /^\d+$/.test(text) ? Number(text) : text;
   }
   const result = ConfigFile.safeParse(merged);
   if (result.success) return result.data;

@@ -26,6 +26,7 @@ export const ERRORS = {
   model_not_served: { status: 404, retryable: false },
   provider_unreachable: { status: 502, retryable: true },
   provider_timeout: { status: 504, retryable: true },
+  worker_died: { status: 500, retryable: true },
   store_unavailable: { status: 503, retryable: true },
   store_rejected: { status: 500, retryable: false },
   schema_newer: { status: 500, retryable: false },

@@ -5,9 +5,12 @@ import { startCollector } from '../collector/collector.ts';
 import { startEvals } from '../evals/evals.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import { changedFields, takeOver, watchConfig } from './config-watch.ts';
 import { LoopscopeError } from './errors.ts';
-import { startGateway } from './gateway/server.ts';
+import { type Gateway, startGateway } from './gateway/server.ts';
+import { startGatewayWorkers } from './gateway-workers/pool.ts';
 import { openKeyRing } from './registry/keys.ts';
+import type { Registry } from './registry/load.ts';
 import { recordVersions } from './registry/versions.ts';
 import { type RegistryWatch, watchRegistry } from './registry/watch.ts';
 import { openStore, type Store } from './store/client.ts';
@@ -52,6 +55,8 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => {}); // whoever waits on it hears of it; nobody has to
   const settling: (() => Promise<void>)[] = [];
+  let reloadGateway: ((config: Config) => void) | undefined;
+  let tellWorkers: ((registry: Registry) => void) | undefined;
 
   const close = async () => {
     // One part that cannot stop must not keep the others, or the ClickHouse below them, running.
@@ -98,6 +103,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
       endpoints.evals = evals.url;
       settling.push(() => evals.idle());
     }
+    watchSettings();
     const settled = async () => {
       for (const settle of settling) await settle();
     };
@@ -142,6 +148,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     const registry = watchRegistry(config.directory, {
       log,
       onChange: async (loops) => {
+        tellWorkers?.(loops);
         await recordVersions(store, loops, clock);
       },
     });
@@ -149,23 +156,51 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     return registry;
   }
 
+  /** The file's changes, as far as they can take effect while this runs: those that the gateway takes. */
+  function watchSettings(): void {
+    if (config.path === undefined) return;
+    const watch = watchConfig(config.path, {
+      log,
+      onChange: (next) => {
+        const inForce = reloadGateway ? takeOver(config, next) : config;
+        reloadGateway?.(inForce);
+        const fields = changedFields(inForce, next);
+        if (fields.length > 0) log.warn({ fields }, 'changed, and takes effect at the next start');
+      },
+    });
+    closers.push(() => watch.close());
+  }
+
   async function startGatewayRole(store: Store, registry: RegistryWatch): Promise<void> {
-    const keys = await openKeyRing(store, clock);
-    closers.push(() => keys.close());
     const collectorUrl =
       endpoints.collector ??
       config.collector.url ??
       `${config.collector.tls ? 'https' : 'http'}://127.0.0.1:${config.collector.port}`;
-    const gateway = await startGateway({
-      config: { ...config, collector: { ...config.collector, url: collectorUrl } },
-      registry: () => registry.current(),
-      keys,
-      clock,
-      log: log.child({ role: 'gateway' }),
-      folder: join(config.data_dir, 'gateway'),
+    /** As what is said between the roles has it. */
+    const complete = (settings: Config): Config => ({
+      ...settings,
+      collector: { ...settings.collector, url: collectorUrl },
+      clickhouse: { ...settings.clickhouse, url: endpoints.clickhouse },
     });
-    closers.push(() => gateway.close());
-    endpoints.gateway = gateway.url;
-    settling.push(() => gateway.flush());
+    const gatewayLog = log.child({ role: 'gateway' });
+    const common = { config: complete(config), clock, log: gatewayLog };
+    if (config.gateway.workers > 1) {
+      const workers = await startGatewayWorkers({ ...common, registry: registry.current() });
+      workers.failed.catch(failure.reject);
+      tellWorkers = workers.setRegistry;
+      useGateway(workers);
+    } else {
+      const keys = await openKeyRing(store, clock);
+      closers.push(() => keys.close());
+      const folder = join(config.data_dir, 'gateway');
+      useGateway(await startGateway({ ...common, registry: () => registry.current(), keys, folder }));
+    }
+
+    function useGateway(gateway: Pick<Gateway, 'url' | 'reload' | 'flush' | 'close'>): void {
+      closers.push(() => gateway.close());
+      endpoints.gateway = gateway.url;
+      settling.push(() => gateway.flush());
+      reloadGateway = (next) => gateway.reload(complete(next));
+    }
   }
 }

@@ -9,6 +9,7 @@ import { add as addEval } from './eval.ts';
 import { add as addGolden } from './golden.ts';
 import { add as addImport } from './import.ts';
 import { add as addKeys } from './keys.ts';
+import { add as addKill } from './kill.ts';
 import { add as addModels } from './models.ts';
 import { add as addProvider } from './provider.ts';
 import { add as addRegistry } from './registry.ts';
@@ -24,7 +25,7 @@ const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand
   ['Run:', [addUp, addProvider]],
   ['Look:', [addStatus, addAlerts, addRuns, addTrace, addModels]],
   ['Measure:', [addImport, addGolden, addEval, addBacktest]],
-  ['Manage:', [addRegistry, addKeys, addDoctor]],
+  ['Manage:', [addRegistry, addKeys, addKill, addDoctor]],
 ];
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

@@ -4,9 +4,9 @@ import { LIMITS } from '../span/limits.ts';
 import { Attributes, type SpanDraft } from './record/span-draft.ts';
 import type { AttemptNotice } from './routing/routed-call.ts';
 
-/** The spans of a call's attempts, below its own; none where there was one attempt, which the call's span tells of. */
+/** The spans of a call's attempts, below its own; none where there was one attempt and the call's span tells all of it. */
 export function attemptSpans(call: SpanDraft, attempts: readonly AttemptNotice[]): SpanDraft[] {
-  if (attempts.length < 2) return [];
+  if (attempts.length < 2 && !hasReasonOfItsOwn(attempts[0])) return [];
   return attempts.map(({ target, number, status, outcome, reason, startNs, endNs = call.endNs }) => ({
     traceId: call.traceId,
     spanId: recordSpanId(call.traceId, call.spanId, 'attempt', String(number)),
@@ -21,7 +21,8 @@ export function attemptSpans(call: SpanDraft, attempts: readonly AttemptNotice[]
       [A.record]: 'attempt',
       [A.attemptNumber]: number,
       [A.attemptTarget]: target.name,
-      [A.attemptOutcome]: outcome,
+      // A stream's last event comes before its end: whoever has it was answered.
+      [A.attemptOutcome]: outcome ?? (call.error === undefined ? 'answered' : undefined),
       [A.serverAddress]: target.endpoint.address,
       [A.serverPort]: target.endpoint.port,
       [A.httpStatus]: status,
@@ -30,3 +31,7 @@ export function attemptSpans(call: SpanDraft, attempts: readonly AttemptNotice[]
     error: reason,
   }));
 }
+
+/** A status is on the call's span too; why an answer did not come, or broke off, is not. */
+const hasReasonOfItsOwn = (attempt: AttemptNotice | undefined): boolean =>
+  attempt?.reason !== undefined && !attempt.reason.startsWith('http_');

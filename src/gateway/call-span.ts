@@ -2,6 +2,7 @@ import { contentHash, inputHash } from '../records/normalize.ts';
 import { A } from '../span/attributes.ts';
 import { LIMITS } from '../span/limits.ts';
 import type { Caller } from './identity.ts';
+import { pathPattern } from './path-pattern.ts';
 import { type AnswerFacts, type Operation, type RequestFacts, toJson, type Usage } from './protocol.ts';
 import type { ProviderTarget } from './provider.ts';
 import { Attributes, type SpanDraft } from './record/span-draft.ts';
@@ -76,7 +77,7 @@ export function callSpan(record: CallRecord): SpanDraft {
   if (record.tap.answer) addAnswer(attributes, record, record.tap.answer, errorType);
   const name =
     operation === undefined
-      ? `${record.method} ${route.path || '/'}`
+      ? `${record.method} ${pathPattern(route.path)}`
       : `${operation} ${request?.model ?? ''}`.trimEnd();
   return {
     traceId,

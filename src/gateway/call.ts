@@ -6,15 +6,19 @@ import { attemptSpans } from './attempt-span.ts';
 import { callSpan } from './call-span.ts';
 import type { CallContext, ConfiguredProvider, Settings } from './context.ts';
 import { hasOwnKey, reasonPhrase, requestHeaders, responseHeaders } from './headers.ts';
+import type { AnswerRecorder } from './idempotency/recording.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
 import { type Caller, identify, roleOf } from './identity.ts';
 import { type Refusal, refusalError } from './limits/refusal.ts';
 import type { Reservation } from './limits/reservation.ts';
-import type { Operation, RequestFacts } from './protocol.ts';
+import { pathPattern } from './path-pattern.ts';
+import type { GatewayError, Operation, RequestFacts } from './protocol.ts';
 import type { ProviderCall, ProviderListener, ProviderRequest } from './provider.ts';
 import type { CallRoute } from './route.ts';
+import { isEventStream } from './routing/answer-head.ts';
 import { callTargets } from './routing/attempts.ts';
-import { ProviderFailure, toRefusal } from './routing/failure.ts';
+import type { Timed } from './routing/deadlines.ts';
+import { type FailureReason, ProviderFailure, toRefusal } from './routing/failure.ts';
 import { replaceModel } from './routing/model-field.ts';
 import { lacksKey } from './routing/next-target.ts';
 import type { Plan } from './routing/plan.ts';
@@ -42,7 +46,13 @@ export async function handleCall(context: CallContext, route: CallRoute, incomin
   if (why !== undefined) throw new LoopscopeError('overloaded', why);
   const startNs = context.clock.nowNs();
   const { identity, settings } = context;
-  const caller = await identify(incoming.message.headers, route, identity, settings.strict);
+  const keyHeaders = settings.providers.get(route.provider)?.api.keyHeaders;
+  const caller = await identify(
+    incoming.message.headers,
+    { ...route, keyHeaders },
+    identity,
+    settings.strict,
+  );
   await new Call(context, route, incoming, caller, startNs).begin();
 }
 
@@ -50,7 +60,7 @@ export async function handleCall(context: CallContext, route: CallRoute, incomin
  * A call under way. What happens first decides how it ended: `settle` is heard once. The last piece of an answer goes to
  * the caller when the span is on disk: of a stream that is its last event, of any other answer what came last.
  */
-class Call implements ProviderListener {
+class Call implements ProviderListener, Timed {
   private readonly context: CallContext;
   /** As they were when it began. */
   private readonly settings: Settings;
@@ -83,6 +93,11 @@ class Call implements ProviderListener {
   private state: 'under way' | 'settled' | 'recorded' = 'under way';
   private hasEnded = false;
   private hasLeft = false;
+  /** While another gateway is asked whether it has the answer. */
+  private isClaiming = false;
+  /** For how long the end of an answer is waited for whose caller has left. */
+  dueMs = 0;
+  place = -1;
   /** Resolves when its span is on disk, or is known not to get there. */
   private readonly recorded = Promise.withResolvers<void>();
 
@@ -126,19 +141,24 @@ class Call implements ProviderListener {
     response.on('error', () => {});
     response.on('close', () => this.callerLeft());
     if (response.destroyed) this.callerLeft();
+    if (this.hasLeft) return;
     try {
       const replayed = this.replay();
+      this.isClaiming = replayed instanceof Promise;
       this.replayed = replayed instanceof Promise ? await replayed : replayed;
+      this.isClaiming = false;
       if (this.replayed?.kind === 'refused') throw this.replayed.error;
       if (this.replayed) {
         Object.assign(this.ours, this.replayed.headers);
         this.provider = this.replayed.reader;
         if (this.hasLeft) this.replayed.reader.hangUp();
-        else this.replayed.reader.play(this);
+        this.replayed.reader.play(this);
         if (this.replayed.kind === 'follow') return;
-      } else if (this.hasLeft) return;
+      }
       await this.admit();
-      this.ask();
+      if (this.state === 'under way') this.ask();
+      // Its caller left while it waited for its turn.
+      else if (this.reservation) void this.context.limiter.release(this.reservation);
     } catch (error) {
       if (!(error instanceof LoopscopeError)) throw error;
       // Those who wait for the same answer are told the same.
@@ -181,10 +201,16 @@ class Call implements ProviderListener {
       provider: route.provider,
       model: request.model,
       estimate: prices.estimate(route.provider, request.model, request, bytes, clock.now()),
+      signal: this,
     });
     const decided = outcome instanceof Promise ? await outcome : outcome;
     if (!decided.granted) throw this.limited(decided);
     this.reservation = decided;
+  }
+
+  /** Whether nobody waits for it any more. */
+  get aborted(): boolean {
+    return this.state !== 'under way';
   }
 
   private limited(refusal: Refusal): LoopscopeError {
@@ -206,7 +232,7 @@ class Call implements ProviderListener {
     });
     if (gatewayKey) requireKey(plan);
     const first = this.replayed?.kind === 'first' ? this.replayed.recorder : undefined;
-    const to: ProviderListener = first ?? this;
+    const to: ProviderListener = first ? this.feed(first) : this;
     const call = callTargets(
       context.routing,
       {
@@ -237,7 +263,11 @@ class Call implements ProviderListener {
     return {
       method: this.method,
       path: route.path + api.query(route.query),
-      headers: requestHeaders(message.rawHeaders, api, gatewayKey ? target.endpoint.apiKey : undefined),
+      headers: requestHeaders(
+        message.rawHeaders,
+        api,
+        gatewayKey ? (target.endpoint.apiKey ?? '') : undefined,
+      ),
       body: operation && body && target.model !== undefined ? replaceModel(body, target.model) : body,
     };
   }
@@ -248,12 +278,41 @@ class Call implements ProviderListener {
     throw new LoopscopeError('provider_unknown', `No provider is called ${JSON.stringify(provider)}.`);
   }
 
-  start(status: number, statusText: string, headers: string[]): void {
+  /**
+   * What comes is read here and given out by the recording, to this caller as to the others. Nobody has the whole answer
+   * before the call that used something is on record, however slow its own caller reads.
+   */
+  private feed(recorder: AnswerRecorder): ProviderListener {
+    const end = () => {
+      this.settle();
+      void this.recorded.promise.then(() => recorder.end());
+    };
+    return {
+      start: (status, statusText, headers) => {
+        this.hear(status, statusText, headers);
+        recorder.start(status, statusText, headers);
+      },
+      data: (chunk) => {
+        this.read(chunk);
+        if (this.isStream && this.tap?.isComplete) this.settle();
+        return recorder.data(chunk);
+      },
+      end: () => {
+        if (!this.isShort) return end();
+        recorder.discard();
+        recorder.end();
+      },
+      // The last event of a stream has come: the answer is whole, however its connection ends.
+      fail: (failure) => (this.state === 'under way' ? recorder.fail(failure) : end()),
+    };
+  }
+
+  private hear(status: number, statusText: string, headers: string[]): void {
     this.status = status;
     this.statusText = statusText;
     this.rawHeaders = headers;
     const contentType = headerOf(headers, 'content-type');
-    this.isStream = contentType.startsWith('text/event-stream');
+    this.isStream = isEventStream(headers);
     this.tap = openTap({
       protocol: this.route.protocol,
       operation: this.operation,
@@ -262,6 +321,15 @@ class Call implements ProviderListener {
       contentType,
       contentEncoding: headerOf(headers, 'content-encoding'),
     });
+  }
+
+  private read(chunk: Buffer): void {
+    this.firstChunkNs ??= this.context.clock.nowNs();
+    this.tap?.write(chunk);
+  }
+
+  start(status: number, statusText: string, headers: string[]): void {
+    if (this.replayed?.kind !== 'first') this.hear(status, statusText, headers);
     // A stream's first words may be long in coming: its caller learns now that it was accepted.
     if (this.isStream && !this.hasLeft) {
       this.writeHead();
@@ -270,36 +338,59 @@ class Call implements ProviderListener {
   }
 
   data(chunk: Buffer): boolean {
-    this.firstChunkNs ??= this.context.clock.nowNs();
-    this.tap?.write(chunk);
+    if (this.replayed?.kind !== 'first') this.read(chunk);
     if (this.state === 'recorded') return this.write(chunk);
-    if (this.isStream && !this.tap?.isComplete) return this.write(chunk);
+    if (this.isStream && !this.tap?.isComplete) return this.writeEvents(chunk);
     const goesOn = this.held === undefined || this.write(this.held);
     this.held = chunk;
     if (this.isStream) this.settle();
     return goesOn;
   }
 
+  /** Whether what came so far is a stream that did not say that it was over. */
+  private get isShort(): boolean {
+    const mayBe = this.state === 'under way' && this.isStream && this.status! < 400;
+    return mayBe && this.tap?.endsShort() === true;
+  }
+
   end(): void {
+    if (this.isShort) {
+      this.breakOff(INTERRUPTED);
+      return;
+    }
     this.hasEnded = true;
     this.settle();
-    if (this.state === 'recorded' && !this.hasLeft) this.incoming.response.end();
+    if (this.state === 'recorded') this.release();
   }
 
   fail(failure: Error): void {
     const { response } = this.incoming;
+    // The last event of a stream has come: the answer is whole, however its connection ends.
+    if (this.state !== 'under way') {
+      this.end();
+      return;
+    }
     const refusal = failure instanceof ProviderFailure ? toRefusal(failure) : failure;
     if (!response.headersSent && this.held === undefined && !this.hasLeft) {
       if (refusal instanceof LoopscopeError) this.refuse(refusal, errorTypeOf(failure));
       else this.refuse(new LoopscopeError('provider_unreachable', refusal.message), 'connection_error');
       return;
     }
-    // Closing it in good order would tell the caller that the answer is whole: its SDK is told in its own words, where
-    // the protocol has some, and the connection breaks off.
-    const told = toGatewayError(refusal) ?? INTERRUPTED;
-    const event = this.tap?.errorEvent(told);
+    const told = toGatewayError(refusal);
+    this.breakOff(told?.code === 'provider_timeout' ? told : INTERRUPTED);
+  }
+
+  /**
+   * Closing it in good order would tell the caller that the answer is whole: its SDK is told in its own words, where
+   * the protocol has some, and the connection breaks off.
+   */
+  private breakOff(error: GatewayError): void {
+    const { response } = this.incoming;
+    const event = this.tap?.errorEvent(error);
+    const rest = event && this.held ? wholeEvents(this.held) : NO_BYTES;
     this.settle('stream_interrupted', () => {
-      if (event && !response.destroyed) response.write(event, () => response.destroy());
+      if (event && !response.destroyed)
+        response.write(Buffer.concat([rest, event]), () => response.destroy());
       else response.destroy();
     });
   }
@@ -307,6 +398,22 @@ class Call implements ProviderListener {
   private callerLeft(): void {
     if (this.incoming.response.writableFinished) return;
     this.hasLeft = true;
+    if (this.isClaiming) return;
+    // What was generated is paid for, and what it came to is told at the end, which is on its way.
+    if (this.state === 'under way' && this.tap?.isGenerated()) {
+      const { deadlines } = this.context.routing;
+      this.dueMs = deadlines.in(HEARD_OUT_MS);
+      deadlines.add(this);
+      this.provider?.resume();
+    } else this.leave();
+  }
+
+  /** The end did not come in time. */
+  expire(): void {
+    this.leave();
+  }
+
+  private leave(): void {
     // Others may wait for the same answer, and then the call goes on, to be told to its end.
     if (this.replayed?.kind === 'first') {
       this.replayed.reader.hangUp();
@@ -324,6 +431,23 @@ class Call implements ProviderListener {
       reasonPhrase(this.statusText),
       responseHeaders(this.rawHeaders, this.ours),
     );
+  }
+
+  /**
+   * Passes a stream on in whole events, as far as they are not larger than `HELD_EVENT_BYTES_MAX`: to a caller who has
+   * half of one nothing can be said any more when the stream breaks.
+   */
+  private writeEvents(chunk: Buffer): boolean {
+    const { held, tap } = this;
+    const isWhole = tap === undefined || tap.isBetweenEvents;
+    if (isWhole && held === undefined) return this.write(chunk);
+    const bytes = held === undefined ? chunk : Buffer.concat([held, chunk]);
+    if (!isWhole && bytes.length <= HELD_EVENT_BYTES_MAX) {
+      this.held = bytes;
+      return true;
+    }
+    this.held = undefined;
+    return this.write(bytes);
   }
 
   /** Gives `false` when the caller takes no more for now; then the provider waits until it does. */
@@ -363,6 +487,7 @@ class Call implements ProviderListener {
   private settle(errorType?: string, then: () => void = () => this.release()): void {
     if (this.state !== 'under way') return;
     this.state = 'settled';
+    this.context.routing.deadlines.remove(this);
     const { context, run, caller, startNs } = this;
     const { runs, log, unrecorded } = context;
     const endNs = context.clock.nowNs();
@@ -429,13 +554,14 @@ class Call implements ProviderListener {
 
   /** What the call came to takes the place of what was held for it. */
   private settleReservation({ answer }: TapResult, costUsd: number | undefined): void {
-    const { reservation, attempts, status } = this;
+    const { reservation, attempts } = this;
     if (!reservation) return;
     const { limiter } = this.context;
-    const wasAnswered = status !== undefined && status < 400;
-    if (attempts.length === 0) void limiter.release(reservation);
-    else if (wasAnswered) void limiter.settle(reservation, { costUsd, ...NO_TOKENS, ...answer?.usage });
-    else void limiter.settle(reservation, { costUsd: 0, inputTokens: 0, outputTokens: 0 });
+    const last = attempts.at(-1);
+    if (!last) void limiter.release(reservation);
+    else if (usedNothing(last)) void limiter.settle(reservation, NOTHING_USED);
+    // A provider works on, and bills, what its caller does not wait for: what is not known counts as it was reserved.
+    else void limiter.settle(reservation, { costUsd, ...NO_TOKENS, ...answer?.usage });
   }
 
   private count(
@@ -465,7 +591,7 @@ class Call implements ProviderListener {
           run: run?.runId,
           agent: caller.agent,
           method: this.method,
-          path: this.route.path,
+          path: pathPattern(this.route.path),
           provider,
           model: request?.model,
           status,
@@ -479,7 +605,14 @@ class Call implements ProviderListener {
   }
 }
 
+const NO_BYTES = Buffer.alloc(0);
+/** Nothing is generated any more: the end comes at once, or the connection hangs. */
+const HEARD_OUT_MS = 2_000;
+/** An event that is larger goes to the caller as it comes. */
+const HELD_EVENT_BYTES_MAX = 64 * 1024;
+
 const NOTHING_READ: TapResult = {};
+const NOTHING_USED = { costUsd: 0, inputTokens: 0, outputTokens: 0 };
 const NO_TOKENS = { inputTokens: undefined, outputTokens: undefined };
 const INTERRUPTED = {
   status: 502,
@@ -487,6 +620,24 @@ const INTERRUPTED = {
   message: 'The provider broke off in the middle of its answer.',
   retryable: true,
 };
+
+/** The part of a stream's bytes that is whole events. */
+function wholeEvents(bytes: Buffer): Buffer {
+  const lf = bytes.lastIndexOf('\n\n');
+  const crlf = bytes.lastIndexOf('\r\n\r\n');
+  return bytes.subarray(0, Math.max(lf === -1 ? 0 : lf + 2, crlf === -1 ? 0 : crlf + 4));
+}
+
+const NEVER_SENT: ReadonlySet<string | undefined> = new Set<FailureReason>([
+  'connect_failed',
+  'connect_timeout',
+  'unsendable',
+  'closing',
+]);
+
+/** Whether the provider refused the call, or never got it. */
+const usedNothing = ({ status = 0, reason }: AttemptNotice): boolean =>
+  status >= 400 || NEVER_SENT.has(reason);
 
 /** The provider judges a body that is no JSON; we just cannot read it. */
 function parseBody(body: Buffer | undefined): unknown {

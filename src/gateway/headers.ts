@@ -20,12 +20,16 @@ const HOP_BY_HOP = new Set([
 ]);
 const NOT_FOR_PROVIDER = new Set([...HOP_BY_HOP, 'host', 'content-length']);
 
+/** Where the SDKs of the providers put their keys. */
+export const KEY_HEADERS: readonly string[] = ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key'];
+
 /** Our own headers, in both directions. */
 const OURS = /^x-loop(-|$|scope)/;
 
 /**
  * A caller's headers as the provider gets them: without those of this connection, ours, and any virtual key.
- * A caller that came with a virtual key only gets `apiKey` in its place; one with a key of its own keeps it.
+ * `apiKey` is the gateway's for a caller that came with a virtual key only, `''` where this provider needs none. It takes
+ * the place of whatever keys are there, as they may be another provider's. Without it a caller keeps its own.
  */
 export function requestHeaders(
   raw: readonly string[],
@@ -34,20 +38,15 @@ export function requestHeaders(
 ): string[] {
   const named = connectionOptions(raw);
   const kept: string[] = [];
-  let ownKey = false;
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i]!.toLowerCase();
     const value = raw[i + 1]!;
     if (NOT_FOR_PROVIDER.has(name) || named.has(name) || OURS.test(name) || value.includes(KEY_PREFIX))
       continue;
-    if (api.keyHeaders.includes(name)) {
-      // An empty one is no key, and must not stand beside or instead of ours.
-      if (value === '' && apiKey !== undefined) continue;
-      ownKey = true;
-    }
+    if (apiKey !== undefined && (KEY_HEADERS.includes(name) || api.keyHeaders.includes(name))) continue;
     kept.push(raw[i]!, value);
   }
-  if (!ownKey && apiKey !== undefined) kept.push(api.keyHeaders[0]!, api.keyHeaderValue(apiKey));
+  if (apiKey) kept.push(api.keyHeaders[0]!, api.keyHeaderValue(apiKey));
   return kept;
 }
 

@@ -4,16 +4,20 @@ import { answerError, toGatewayError } from './answer-error.ts';
 import { readBody } from './body.ts';
 import { handleCall } from './call.ts';
 import type { CallContext } from './context.ts';
-import { metricsText } from './metrics-text.ts';
+import { pathPattern } from './path-pattern.ts';
 import type { Protocol } from './protocol.ts';
 import { type Route, readRoute } from './route.ts';
 import { handleStatement } from './statements.ts';
 
 /** What a request over HTTP is: a call, a statement, or a question about the gateway itself. */
-export function requestListener(context: CallContext, isClosing: () => boolean) {
+export function requestListener(
+  context: CallContext,
+  isClosing: () => boolean,
+  metrics: () => string | Promise<string>,
+) {
   async function handle(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const route = routeOf(context, message);
-    if (route === undefined) return serveOwn(message, response);
+    if (route === undefined) return await serveOwn(message, response);
     if (isClosing()) response.setHeader('connection', 'close');
     const body = await readBody(message);
     if (route.to === 'provider') return await handleCall(context, route, { message, body, response });
@@ -22,7 +26,7 @@ export function requestListener(context: CallContext, isClosing: () => boolean) 
     answer(response, 202, 'application/json', JSON.stringify(said));
   }
 
-  function serveOwn(message: IncomingMessage, response: ServerResponse): void {
+  async function serveOwn(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = message.method === 'GET' ? message.url : undefined;
     if (path === '/healthz') answer(response, 200, 'text/plain', 'ok');
     else if (path === '/readyz') {
@@ -30,7 +34,7 @@ export function requestListener(context: CallContext, isClosing: () => boolean) 
       const reasons = [why, context.recorder.trouble()].filter((reason) => reason !== undefined);
       const ready = why === undefined; // while no collector takes spans they wait on disk
       answer(response, ready ? 200 : 503, 'application/json', JSON.stringify({ ready, reasons }));
-    } else if (path === '/metrics') answer(response, 200, 'text/plain; version=0.0.4', metricsText(context));
+    } else if (path === '/metrics') answer(response, 200, 'text/plain; version=0.0.4', await metrics());
     else throw unknownPath(message);
   }
 
@@ -51,7 +55,7 @@ function routeOf({ settings }: CallContext, message: IncomingMessage): Route | u
 const unknownPath = ({ method, url }: IncomingMessage) =>
   new LoopscopeError(
     'not_found',
-    `Nothing is at ${method} ${(url ?? '/').split('?')[0]!.slice(0, 200)}. ` +
+    `Nothing is at ${method} ${pathPattern((url ?? '/').split('?')[0]!)}. ` +
       'Expected /v1/… or /openai/v1/… (OpenAI), /anthropic/v1/… or /v1/messages (Anthropic), /{provider}/… for another ' +
       'one of the settings, any of them behind /loops/{loop}/agents/{agent}, or POST ' +
       '/loops/{loop}/runs/{run}/verdict, …/effects or …/end.',

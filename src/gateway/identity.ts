@@ -4,6 +4,7 @@ import { parseTraceParent } from '@opentelemetry/core';
 import { LoopscopeError } from '../errors.ts';
 import { KEY_PREFIX, type KeyRing } from '../registry/key.ts';
 import type { AgentRole, LoopDefinition } from '../registry/loop.ts';
+import { KEY_HEADERS } from './headers.ts';
 import { checked } from './names.ts';
 
 /** Who is calling: which loop, which run of it, which agent. */
@@ -53,7 +54,8 @@ const UNKNOWN_LOOP = 'unknown';
  */
 export async function identify(
   headers: IncomingHttpHeaders,
-  path: { loop?: string; agent?: string },
+  /** What the path says, and further headers in which its provider takes keys. */
+  path: { loop?: string; agent?: string; keyHeaders?: readonly string[] | undefined },
   options: IdentityOptions,
   /** Whether loops that nobody registered are refused. */
   strict: boolean,
@@ -65,7 +67,7 @@ export async function identify(
       'bad_input',
       `x-loop says "${named}" but the path says "${path.loop}"; send one of them, or the same.`,
     );
-  const key = await findKey(headers, path.loop ?? named, options.keys);
+  const key = await findKey(virtualKey(headers, path.keyHeaders), path.loop ?? named, options.keys);
   const loop = key?.loop ?? path.loop ?? named ?? UNKNOWN_LOOP;
   const definition = options.registry().loop(loop);
   if (!definition && strict) throw unregistered(loop);
@@ -112,8 +114,7 @@ export const roleOf = (
   definition?.agents.find((a) => a.name === agent)?.role ?? (parentAgent === undefined ? 'maker' : 'sub');
 
 /** The virtual key of a request, checked against the loop that the request itself names. */
-async function findKey(headers: IncomingHttpHeaders, loop: string | undefined, keys: KeyRing) {
-  const secret = virtualKey(headers);
+async function findKey(secret: string | undefined, loop: string | undefined, keys: KeyRing) {
   if (secret === undefined) return undefined;
   const key = await keys.find(secret);
   const create = `\`loopscope keys create --loop ${loop ?? 'LOOP'}\``;
@@ -129,9 +130,15 @@ async function findKey(headers: IncomingHttpHeaders, loop: string | undefined, k
   return key;
 }
 
-function virtualKey(headers: IncomingHttpHeaders): string | undefined {
+/** It travels where the SDKs put a provider's key. */
+function virtualKey(headers: IncomingHttpHeaders, more: readonly string[] = []): string | undefined {
   const bearer = /^bearer\s+(\S+)\s*$/i.exec(headers.authorization ?? '')?.[1];
-  return [bearer, single(headers['x-api-key'])?.trim()].find((value) => value?.startsWith(KEY_PREFIX));
+  if (bearer?.startsWith(KEY_PREFIX)) return bearer;
+  for (const name of [...KEY_HEADERS, ...more]) {
+    const value = single(headers[name])?.trim();
+    if (value?.startsWith(KEY_PREFIX)) return value;
+  }
+  return undefined;
 }
 
 function readTraceParent(headers: IncomingHttpHeaders): RemoteSpan | undefined {

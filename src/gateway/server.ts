@@ -15,6 +15,7 @@ import { InferenceMetrics } from './inference-metrics.ts';
 import { openLimits } from './limits/open.ts';
 import { collectRules } from './limits/settings.ts';
 import { Metrics } from './metrics.ts';
+import { metricsText } from './metrics-text.ts';
 import { openConnections } from './provider.ts';
 import { resourceAttributes, startElsewhere } from './record/elsewhere.ts';
 import { openRecorder } from './record/recorder.ts';
@@ -34,9 +35,13 @@ export interface GatewayOptions {
   keys: KeyRing;
   clock: Clock;
   log: Logger;
-  /** Where its spans wait for the collector. */
+  /** Its files: what is killed, and in `spool` the spans that wait for the collector. */
   folder: string;
-  /** How long `close` waits for calls under way. */
+  /** In place of that `spool`: gateways that share a folder have one each. */
+  spoolFolder?: string;
+  /** What `/metrics` says, where it is not of this gateway alone. */
+  metrics?: () => Promise<string>;
+  /** How long `close` waits for calls under way, in place of `gateway.drain_s`. */
   drainMs?: number;
 }
 
@@ -46,13 +51,17 @@ export interface Gateway {
   kills: Awaited<ReturnType<typeof openLimits>>['kills'];
   /** Takes new settings over for calls that begin from now on: all but ports, spool, Redis and what is kept of answers. */
   reload(config: Config): void;
+  /** What it counts itself, in Prometheus' text format. */
+  metrics(): string;
   /** Resolves when the collector has every span that is finished now. */
   flush(): Promise<void>;
-  /** Stops taking calls, lets those under way finish for a while, ends open runs and delivers the last spans. */
+  /**
+   * Is unready at once, stops taking calls when `gateway.unready_s` are over, lets those under way finish for a while,
+   * ends open runs and delivers the last spans.
+   */
   close(): Promise<void>;
 }
 
-const DRAIN_MS = 5_000;
 const LAST_SPANS_MS = 5_000;
 /** A request that takes longer to arrive is not being sent. */
 const REQUEST_MS_MAX = 120_000;
@@ -61,8 +70,10 @@ const KEEP_ALIVE_MS = 75_000;
 
 /** Starts the gateway. Throws `config_invalid` without a collector, `port_in_use`, `data_dir_in_use` for the folder. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { registry, keys, clock, log, folder, drainMs = DRAIN_MS } = options;
+  const { registry, keys, clock, log, folder } = options;
   let { config } = options;
+  const { unready_s, drain_s } = config.gateway;
+  const { spoolFolder = join(folder, 'spool'), drainMs = drain_s * 1000 } = options;
   const collectorUrl = config.collector.url;
   if (!collectorUrl)
     throw new LoopscopeError(
@@ -71,7 +82,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     );
   const settings = settingsOf(config);
   const recorder = await openRecorder({
-    folder: join(folder, 'spool'),
+    folder: spoolFolder,
     collector: {
       url: collectorUrl,
       token: config.collector.token,
@@ -98,12 +109,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     {
       rules: rules(),
       redisUrl: config.redis_url,
+      folder,
       whenStoreAway: config.limits_when_store_away,
       onWarning: (warning) => log.warn({ ...warning }, 'a limit is nearly used up'),
     },
     { clock, log },
-  );
-  const { replay, close: closeReplay } = openReplay(config, { clock, log });
+  ).catch(async (error: unknown) => {
+    runs.close();
+    await recorder.close(LAST_SPANS_MS);
+    throw error;
+  });
+  const { replay, close: closeReplay } = await openReplay(config, { clock, log });
   const connections = openConnections();
   const router = new Router(routerOptions(config, settings, clock.random));
   const context: CallContext = {
@@ -132,11 +148,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     unrecorded: new Set(),
   };
   let closing: Promise<void> | undefined;
+  const metrics = () => metricsText(context);
   const server = createServer(
     { requestTimeout: REQUEST_MS_MAX, keepAliveTimeout: KEEP_ALIVE_MS },
-    requestListener(context, () => closing !== undefined),
+    requestListener(context, () => closing !== undefined, options.metrics ?? metrics),
   );
   const close = async () => {
+    if (server.listening) await clock.sleep(unready_s * 1000);
     const drained = new AbortController();
     const deadline = clock
       .sleep(drainMs, drained.signal)
@@ -175,6 +193,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       router.reload(routerOptions(next, context.settings, clock.random));
       limits.limiter.setRules(rules());
     },
+    metrics,
     flush: () => recorder.flush(),
     close: () => {
       closing ??= close();

@@ -32,6 +32,10 @@ export interface Tap {
    * be said: in a JSON body, or in compressed bytes. There only a cut connection tells.
    */
   errorEvent(error: GatewayError): Buffer | undefined;
+  /** Asked when no more bytes come: whether what came is known to be less than a whole stream, and no error says so. */
+  endsShort(): boolean;
+  /** Whether the model has said all it had to say, as far as is known: what still comes tells no more than its usage. */
+  isGenerated(): boolean;
   /** No more comes. Gives what could be read; at once, unless the answer was compressed. */
   end(): TapResult | Promise<TapResult>;
 }
@@ -96,6 +100,8 @@ const unread = (result: TapResult): Sink => ({
   isBetweenEvents: true,
   isFull: true,
   errorEvent: () => undefined,
+  endsShort: () => false,
+  isGenerated: () => false,
   end: () => result,
 });
 const NOTHING = unread({});
@@ -127,6 +133,17 @@ class StreamTap implements Sink {
     const event = this.#reader.errorEvent(error);
     // An event that was cut goes no further than its line.
     return Buffer.from(this.isBetweenEvents ? event : `\n${event}`);
+  }
+
+  endsShort(): boolean {
+    this.#parser.end();
+    const { complete, errorType } = this.#reader.facts();
+    // An event that was too large to be read may have been the last.
+    return !complete && errorType === undefined && this.#parser.skipped === 0;
+  }
+
+  isGenerated(): boolean {
+    return this.#reader.facts().complete;
   }
 
   end(): TapResult {
@@ -180,6 +197,15 @@ class JsonTap implements Sink {
     return undefined;
   }
 
+  endsShort(): false {
+    return false;
+  }
+
+  /** A body that is no stream begins when all of it is there. */
+  isGenerated(): true {
+    return true;
+  }
+
   end(): TapResult {
     if (this.isFull) return { skipped: 'too_large' };
     if (this.#isTooLarge)
@@ -230,6 +256,14 @@ class DecompressingTap implements Tap {
 
   errorEvent(): undefined {
     return undefined;
+  }
+
+  endsShort(): false {
+    return false;
+  }
+
+  isGenerated(): false {
+    return false;
   }
 
   async end(): Promise<TapResult> {

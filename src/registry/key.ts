@@ -11,7 +11,9 @@ export interface KeyIdentity {
   agent: string;
 }
 
+export type KeyFound = KeyIdentity | 'unknown' | 'revoked';
+
 export interface KeyRing {
-  /** Throws `store_unavailable` only while nothing is known of any key yet. */
-  find(secret: string): Promise<KeyIdentity | 'unknown' | 'revoked'>;
+  /** At once for a key that is known. Throws `store_unavailable` only while nothing is known of any key yet. */
+  find(secret: string): KeyFound | Promise<KeyFound>;
 }

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { Store } from '../store/client.ts';
 import { insertKeyState, readKeys, type StoredKey } from '../store/keys.ts';
-import { KEY_PREFIX, type KeyRing } from './key.ts';
+import { KEY_PREFIX, type KeyFound, type KeyIdentity, type KeyRing } from './key.ts';
 
 const SECRET_BYTES = 32;
 
@@ -15,7 +15,7 @@ export interface NewKey {
 }
 
 /** The hash by which a secret is kept and found: SHA-256, hexadecimal. */
-export const secretHash = (secret: string): string => createHash('sha256').update(secret).digest('hex');
+export const secretHash = (secret: string): string => hash('sha256', secret);
 
 /** Makes a key that speaks for a loop, or for one of its agents. */
 export async function createKey(
@@ -108,30 +108,32 @@ export function openKeyRing(store: Store, clock: Clock, log?: Logger): OpenKeyRi
   })();
   background.catch(() => {}); // ends by the abort of `close`
 
+  const findFresh = async (secretsHash: string): Promise<KeyFound> => {
+    const deadline = new AbortController();
+    await Promise.race([
+      refresh().catch(() => {}),
+      clock.sleep(UNKNOWN_WAIT_MS, deadline.signal).catch(() => {}),
+    ]);
+    deadline.abort();
+    if (!snapshot)
+      throw new LoopscopeError(
+        'store_unavailable',
+        'Virtual keys cannot be checked yet: ClickHouse has not answered since this gateway started. Try again, or look at `loopscope doctor`.',
+        { cause: lastError },
+      );
+    const key = snapshot.get(secretsHash);
+    return key ? identityOf(key) : 'unknown';
+  };
+
   return {
-    find: async (secret) => {
-      const hash = secretHash(secret);
-      let key = snapshot?.get(hash);
-      if (!key) {
-        const deadline = new AbortController();
-        await Promise.race([
-          refresh().catch(() => {}),
-          clock.sleep(UNKNOWN_WAIT_MS, deadline.signal).catch(() => {}),
-        ]);
-        deadline.abort();
-        key = snapshot?.get(hash);
-      }
-      if (!snapshot)
-        throw new LoopscopeError(
-          'store_unavailable',
-          'Virtual keys cannot be checked yet: ClickHouse has not answered since this gateway started. Try again, or look at `loopscope doctor`.',
-          { cause: lastError },
-        );
-      if (!key) return 'unknown';
-      if (key.revoked) return 'revoked';
-      const { keyId, loop, agent } = key;
-      return { keyId, loop, agent };
+    find: (secret) => {
+      const secretsHash = secretHash(secret);
+      const key = snapshot?.get(secretsHash);
+      return key ? identityOf(key) : findFresh(secretsHash);
     },
     close: () => closing.abort(),
   };
 }
+
+const identityOf = ({ keyId, loop, agent, revoked }: StoredKey): KeyIdentity | 'revoked' =>
+  revoked ? 'revoked' : { keyId, loop, agent };

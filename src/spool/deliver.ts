@@ -107,7 +107,9 @@ export class Deliverer {
   /** There is something new. */
   committed(records: number): void {
     this.pendingRecords += records;
-    this.more.resolve();
+    // While something is being sent, a little more changes nothing, and would be looked at for every commit.
+    const isIdle = this.flights.length === 0;
+    if (isIdle || (this.sending < FLIGHTS_MAX && this.planner.hasMuchUnread)) this.more.resolve();
   }
 
   /** Resolves when all that is committed now is delivered or set aside; rejects with the signal's reason. */
@@ -293,7 +295,10 @@ export class Deliverer {
     }
     await this.more.promise;
     this.more = Promise.withResolvers();
-    if (!isIdle || !this.flushes.isEmpty || this.stopping.signal.aborted) return;
+    // Between two batches there is time for the next one to grow, unless somebody waits or it is full already.
+    const isSending = this.sending > 0;
+    if (isSending || !this.flushes.isEmpty || this.stopping.signal.aborted || this.planner.hasMuchUnread)
+      return;
     this.nap = new AbortController();
     await this.options.clock
       .sleep(DELAY_MS, AbortSignal.any([this.nap.signal, this.stopping.signal]))

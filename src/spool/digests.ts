@@ -5,7 +5,7 @@ import { digestsName, numberIn } from './segment.ts';
 
 /** Requests remembered, to know one whose answer was lost when it comes again. */
 export const REMEMBERED_MAX = 100_000;
-const REMEMBERED_MS = 600_000;
+export const REMEMBERED_MS = 600_000;
 /** 32 of digest, 8 of time. */
 const ENTRY_BYTES = 40;
 
@@ -22,15 +22,18 @@ export class Digests {
   private readonly files: Files;
   private readonly folder: string;
   private readonly clock: Clock;
+  private readonly rememberMs: number;
   private readonly takenAt = new Map<string, number>();
   /** Goes on where it was: a new one would have to pass all places of keys that are gone. */
   private readonly oldest = this.takenAt.keys();
   private readonly kept: { number: number; entries: number; newestMs: number }[] = [];
 
-  constructor(files: Files, folder: string, clock: Clock) {
+  /** `rememberMs` of 0: nobody comes again, and nothing is remembered. */
+  constructor(files: Files, folder: string, clock: Clock, rememberMs: number) {
     this.files = files;
     this.folder = folder;
     this.clock = clock;
+    this.rememberMs = rememberMs;
   }
 
   has(digest: string): boolean {
@@ -39,6 +42,7 @@ export class Digests {
   }
 
   add({ digest, timeMs }: Taken): void {
+    if (this.rememberMs === 0) return;
     this.takenAt.delete(digest);
     this.takenAt.set(digest, timeMs);
     if (this.takenAt.size > REMEMBERED_MAX) this.takenAt.delete(this.oldest.next().value!);
@@ -57,7 +61,7 @@ export class Digests {
       for (; (entries + 1) * ENTRY_BYTES <= bytes.length; entries++) {
         const at = entries * ENTRY_BYTES;
         const timeMs = Number(bytes.readBigUInt64LE(at + 32));
-        if (timeMs > this.clock.now() + REMEMBERED_MS) continue; // damaged, and else remembered for ever
+        if (timeMs > this.clock.now() + this.rememberMs) continue; // damaged, and else remembered for ever
         newestMs = Math.max(newestMs, timeMs);
         this.add({ digest: bytes.toString('hex', at, at + 32), timeMs });
       }
@@ -96,6 +100,6 @@ export class Digests {
 
   /** Whether what was taken then is still remembered. */
   isRecent(timeMs: number): boolean {
-    return this.clock.now() - timeMs <= REMEMBERED_MS;
+    return this.rememberMs > 0 && this.clock.now() - timeMs <= this.rememberMs;
   }
 }

@@ -36,7 +36,8 @@ function listen(address: string): Promise<Server | undefined> {
     server.once('error', (error: NodeJS.ErrnoException) =>
       error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
     );
-    server.listen(address, () => resolve(server));
+    // Exclusive: in a worker of a cluster the primary process would hold it, and the worker's end would not let go.
+    server.listen({ path: address, exclusive: true }, () => resolve(server));
   });
 }
 

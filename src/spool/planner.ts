@@ -53,6 +53,15 @@ export class Planner {
     return { range, finds, records: this.fresh(finds) };
   }
 
+  /** Whether there may be a full batch: what `next` looks at when not any size is good enough. */
+  get hasMuchUnread(): boolean {
+    const segment = this.log.segments.find((s) => s.number >= this.range.segment);
+    if (!segment) return false;
+    return (
+      segment.number > this.range.segment || segment.sealed || segment.committed - this.range.to >= LOOK_BYTES
+    );
+  }
+
   /** The next batch if it is full, or, where `anySize` is good enough, if there is anything in it. */
   async next(anySize: boolean): Promise<Batch | undefined> {
     for (;;) {

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Chunk } from './chunk.ts';
 import { type Cursor, CursorFile } from './cursor.ts';
 import { type Deliver, Deliverer } from './deliver.ts';
-import { Digests } from './digests.ts';
+import { Digests, REMEMBERED_MS } from './digests.ts';
 import { type Files, nodeFiles, readRange, using, withoutSync } from './files.ts';
 import { lockFolder } from './lock.ts';
 import { payloadOf, SpoolLog } from './log.ts';
@@ -47,6 +47,8 @@ export interface SpoolOptions {
   segmentBytesMax?: number;
   /** So much of what was written last stays in memory until it is delivered; the rest is read back. */
   recentBytesMax?: number;
+  /** How long a request is known when it comes again; 0 where no sender comes again. */
+  rememberMs?: number;
   /** What chunks are for, in the order they are written: rows of the others may refer to rows of the first. */
   tables: readonly string[];
   /** Inserts rows, once for one token. */
@@ -116,7 +118,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   try {
     const setAside = new SetAside(files, folder);
     await setAside.open();
-    const digests = new Digests(files, folder, clock);
+    const digests = new Digests(files, folder, clock, options.rememberMs ?? REMEMBERED_MS);
     const opened = await CursorFile.open(files, folder);
     cursorFile = opened.file;
     const cursor = opened.cursor ?? (await firstCursor());

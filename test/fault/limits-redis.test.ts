@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
 import { systemClock } from '../../src/clock.ts';
@@ -43,7 +44,7 @@ describe('gateways that share a Redis', { skip: redisMissing }, () => {
   after(() => redis.close());
 
   const open = async (rules: LimiterOptions['rules'], over: Partial<LimiterOptions> = {}) => {
-    const options = { rules, redisUrl: redis.url, whenStoreAway: 'deny' as const, ...over };
+    const options = { rules, redisUrl: redis.url, folder: tmpdir(), whenStoreAway: 'deny' as const, ...over };
     const gateway = await openLimits(options, { clock, log });
     gateways.push(gateway);
     return gateway;

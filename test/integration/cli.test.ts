@@ -475,6 +475,8 @@ test('every command says what it is for and shows an example', async () => {
     'keys create',
     'keys revoke',
     'keys list',
+    'kill',
+    'revive',
     'doctor',
   ];
   for (const command of commands) {

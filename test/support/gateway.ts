@@ -25,7 +25,16 @@ export interface TestGatewayOptions {
   env?: Record<string, string>;
   runIdleS?: number;
   log?: Logger;
+  /** Its own, which outlives it; without it one that goes away with it. */
+  folder?: string;
+  /** Asked for every call, as when files change; instead of `loops`. */
+  registry?: () => Registry;
 }
+
+export const registryOf = (loops: readonly LoopDefinition[]): Registry => ({
+  loops: new Map(loops.map((definition) => [definition.loop, { definition }])),
+  loop: (name) => loops.find((loop) => loop.loop === name),
+});
 
 export async function startTestGateway({
   providerUrl,
@@ -35,16 +44,15 @@ export async function startTestGateway({
   env = { OPENAI_API_KEY: 'sk-configured', ANTHROPIC_API_KEY: 'sk-ant-configured' },
   runIdleS = 60,
   log = pino({ level: 'silent' }),
+  folder: given,
+  registry: currentRegistry,
 }: TestGatewayOptions) {
   const receiver = await startSpanReceiver();
-  const folder = mkdtempSync(join(tmpdir(), 'loopscope-gateway-'));
+  const folder = given ?? mkdtempSync(join(tmpdir(), 'loopscope-gateway-'));
   const clock = systemClock();
   const defaults = loadConfig(undefined, env);
   const { openai, anthropic } = defaults.providers;
-  const registry: Registry = {
-    loops: new Map(loops.map((definition) => [definition.loop, { definition }])),
-    loop: (name) => loops.find((loop) => loop.loop === name),
-  };
+  const registry = registryOf(loops);
   const ring: KeyRing = {
     find: async (secret) => {
       const key = keys[secret];
@@ -65,7 +73,7 @@ export async function startTestGateway({
       },
       ...config,
     },
-    registry: () => registry,
+    registry: currentRegistry ?? (() => registry),
     keys: ring,
     clock,
     log,
@@ -78,7 +86,7 @@ export async function startTestGateway({
     close: async () => {
       await gateway.close();
       await receiver.close();
-      rmSync(folder, { recursive: true, force: true });
+      if (given === undefined) rmSync(folder, { recursive: true, force: true });
     },
     spans,
     /** The spans of a loop, once there are `n` of them. */

@@ -53,7 +53,16 @@ test('headers of the connection, ours and virtual keys do not cross; the rest do
     'Bearer sk-ours',
   ]);
   const own = ['x-api-key', 'sk-mine', 'authorization', 'Bearer lsk_x'];
-  assert.deepEqual(requestHeaders(own, anthropic, 'sk-ours'), ['x-api-key', 'sk-mine']);
+  assert.deepEqual(requestHeaders(own, anthropic, undefined), ['x-api-key', 'sk-mine']);
+  // The gateway's key takes the place of every other, and where a provider needs none nobody's goes there.
+  const others = ['api-key', 'azure', 'x-api-key', 'sk-mine', 'accept', 'a'];
+  assert.deepEqual(requestHeaders(others, openai, 'sk-ours'), [
+    'accept',
+    'a',
+    'authorization',
+    'Bearer sk-ours',
+  ]);
+  assert.deepEqual(requestHeaders(others, openai, ''), ['accept', 'a']);
   assert.deepEqual(
     responseHeaders(
       ['Transfer-Encoding', 'chunked', 'Set-Cookie', 'a', 'Set-Cookie', 'b', 'x-loopscope-run', 'spoof'],

@@ -55,6 +55,14 @@ test('a line gets no further by leaving and coming back', () => {
   assert.deepEqual(drain(queue), ['a2', 'a3', 'b2']);
 });
 
+test('who comes late gets its share from then on, and does not catch up', () => {
+  const queue = new FairQueue<string>(10);
+  for (const item of ['a1', 'a2', 'a3', 'a4', 'a5', 'a6']) queue.push('a', 1, item);
+  for (let i = 0; i < 3; i++) queue.serve(queue.peek()!);
+  for (const item of ['b1', 'b2', 'b3']) queue.push('b', 1, item);
+  assert.deepEqual(drain(queue), ['b1', 'a4', 'b2', 'a5', 'b3', 'a6']);
+});
+
 test('a full line refuses, and who is served is who was looked at, whoever came since', () => {
   const queue = new FairQueue<string>(2);
   for (const item of ['a1', 'a2']) assert.equal(queue.push('a', 1, item), true);

@@ -6,11 +6,14 @@ import { RedisRecordings } from './redis-recordings.ts';
 import { Replay } from './replay.ts';
 import { SharedRecordings } from './shared.ts';
 
+/** How long the start waits for Redis; without it the configured choice applies from the first call on. */
+const REDIS_READY_MS = 2_000;
+
 /** Puts the parts together. `close` after the last call was answered. */
-export function openReplay(
+export async function openReplay(
   { gateway, redis_url, limits_when_store_away }: Config,
   { clock, log }: { clock: Clock; log: Logger },
-): { replay: Replay; close(): Promise<void> } {
+): Promise<{ replay: Replay; close(): Promise<void> }> {
   const { idempotency, cache } = gateway;
   if (redis_url === undefined)
     return { replay: new Replay({ idempotency, cache }, { clock }), close: async () => {} };
@@ -21,6 +24,7 @@ export function openReplay(
     clock,
     whenAway: limits_when_store_away,
   });
+  await link.ready(REDIS_READY_MS);
   return {
     replay: new Replay({ idempotency, cache }, { clock, shared }),
     close: async () => {

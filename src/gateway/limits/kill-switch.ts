@@ -1,12 +1,14 @@
 import type { Clock } from '../../clock.ts';
 import { LoopscopeError } from '../../errors.ts';
+import { KillFile, type Kills } from './kill-file.ts';
 import type { RedisLink } from './redis-link.ts';
 import { NO_KILLS, PREFIX } from './redis-scripts.ts';
 
 /**
  * Which loops and runs may call no more. Here a kill works at once; on other gateways at their next beat, a quarter
- * of a second later. Redis has the truth where there is one, and gateways that start read it; without Redis, or while
- * it is away, this gateway keeps what it knows, and says what was decided meanwhile when Redis is back.
+ * of a second later. Redis has the truth where there is one, and gateways that start read it; while it is away this
+ * gateway keeps what it knows, and says what was decided meanwhile when Redis is back. Without Redis a file has it,
+ * for the gateways of its folder.
  *
  * At most `KILLS_MAX`: one more is refused, because to forget one would be to revive it.
  */
@@ -16,7 +18,7 @@ export interface KillTarget {
   runId?: string | undefined;
 }
 
-/** `here`: Redis is away, and will be told when it is back. Without Redis here is everywhere. */
+/** `here`: Redis is away, and will be told when it is back. */
 export type Reach = 'everywhere' | 'here';
 
 const KILLS_MAX = 10_000;
@@ -27,17 +29,20 @@ const VERSION = `${PREFIX}kills_version`;
 
 export class KillSwitch {
   /** `loop` or `loop/run` → when it is forgotten. Loops and runs have no "/" in their names. */
-  #kills = new Map<string, number>();
+  #kills: Kills = new Map();
   /** What Redis is still to be told: when it is forgotten, `undefined` for what was revived. */
   readonly #untold = new Map<string, number | undefined>();
   #version = NO_KILLS;
   readonly #clock: Clock;
   readonly #link: RedisLink | undefined;
+  readonly #file: KillFile | undefined;
 
-  constructor(clock: Clock, link?: RedisLink) {
+  /** Without `shared` what is killed is known to this object alone. */
+  constructor(clock: Clock, shared?: RedisLink | KillFile) {
     this.#clock = clock;
-    this.#link = link;
-    link?.everyBeat(() => this.#agree());
+    this.#file = shared instanceof KillFile ? shared : undefined;
+    this.#link = shared instanceof KillFile ? undefined : shared;
+    this.#link?.everyBeat(() => this.#agree());
   }
 
   /** How many loops and runs are killed. */
@@ -45,13 +50,26 @@ export class KillSwitch {
     return this.#kills.size;
   }
 
+  /** What is killed. */
+  list(): KillTarget[] {
+    this.#forget(this.#kills);
+    return [...this.#kills.keys()].map((key) => {
+      const [loop, runId] = key.split('/') as [string, string?];
+      return { loop, runId };
+    });
+  }
+
   /** Refuses all further calls of a loop or a run. Throws `overloaded` when there are too many kills already. */
   async kill(target: KillTarget): Promise<Reach> {
     const key = keyOf(target);
-    if (!this.#kills.has(key) && this.#kills.size >= KILLS_MAX) this.#forget();
-    if (!this.#kills.has(key) && this.#kills.size >= KILLS_MAX) throw full();
     const untilMs = target.runId === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + RUN_KEPT_MS;
-    this.#kills.set(key, untilMs);
+    const add = (kills: Kills) => {
+      if (!kills.has(key) && kills.size >= KILLS_MAX) this.#forget(kills);
+      if (!kills.has(key) && kills.size >= KILLS_MAX) throw full();
+      kills.set(key, untilMs);
+    };
+    add(this.#kills);
+    if (this.#file) this.#kills = await this.#file.change(add);
     return this.#tell(key, untilMs);
   }
 
@@ -59,7 +77,14 @@ export class KillSwitch {
   async revive(target: KillTarget): Promise<Reach> {
     const key = keyOf(target);
     this.#kills.delete(key);
+    if (this.#file) this.#kills = await this.#file.change((kills) => void kills.delete(key));
     return this.#tell(key, undefined);
+  }
+
+  /** Takes over what others decided. */
+  adopt(kills: Kills): void {
+    this.#kills = kills;
+    this.#forget(kills);
   }
 
   /** Which of the two is killed, if one is. */
@@ -92,7 +117,7 @@ export class KillSwitch {
     const link = this.#link!;
     await this.#sayUntold(link);
     const [version, ...kills] = await link.redis.limitsKills(KILLS, VERSION, this.#version);
-    if (version === undefined || version === this.#version) return this.#forget();
+    if (version === undefined || version === this.#version) return this.#forget(this.#kills);
     // Redis has lost its memory. To forget a kill would be to revive it, so it is told all of them again.
     if (this.#version !== NO_KILLS && epochOf(version) !== epochOf(this.#version)) {
       for (const [key, untilMs] of this.#kills) if (!this.#untold.has(key)) this.#untold.set(key, untilMs);
@@ -105,13 +130,12 @@ export class KillSwitch {
       if (untilMs === undefined) agreed.delete(key);
       else agreed.set(key, untilMs);
     this.#version = version;
-    this.#kills = agreed;
-    this.#forget();
+    this.adopt(agreed);
   }
 
-  #forget(): void {
+  #forget(kills: Kills): void {
     const nowMs = this.#clock.now();
-    for (const [key, untilMs] of this.#kills) if (untilMs <= nowMs) this.#kills.delete(key);
+    for (const [key, untilMs] of kills) if (untilMs <= nowMs) kills.delete(key);
   }
 }
 

@@ -16,8 +16,8 @@ export interface LimitedCall {
   /** As the loop asked for it. */
   model: string | undefined;
   estimate: CallEstimate;
-  /** Fires when the caller has gone: a call that waits gives up its place. */
-  signal?: AbortSignal;
+  /** Says whether the caller has gone: a call that waits gives up its place then. */
+  signal?: { readonly aborted: boolean };
 }
 
 /** The most that a call may come to. */

@@ -73,6 +73,7 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     files: settings.durability === 'process_crash' ? writingAtOnce : undefined,
     bytesMax: settings.bytes_max,
     ageMsMax: Number.POSITIVE_INFINITY,
+    rememberMs: 0,
     tables: [TABLE],
     deliver: line.deliver,
   });

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { inFolder, runCli } from '../support/cli.ts';
+import { startTestCollector } from '../support/collector.ts';
+import { alive } from '../support/embedded.ts';
+import { type RoleProcess, startRole } from '../support/role-process.ts';
+import {
+  chatCompletion,
+  json,
+  type ScriptedProvider,
+  startScriptedProvider,
+} from '../support/scripted-provider.ts';
+import { startTestStore } from '../support/store.ts';
+import { until } from '../support/until.ts';
+
+/** Several processes of the gateway on one port: any of them, and the one that started them, may be killed. */
+import { execSync } from "node:child_process"; let gateway_children = () => [] as number[];
+const KILLS = 2;
+const CALLERS = 6;
+const LOOP = 'worked';
+
+let clickhouse: Awaited<ReturnType<typeof startTestStore>>;
+let collector: Awaited<ReturnType<typeof startTestCollector>>;
+let provider: ScriptedProvider;
+before(async () => {
+  clickhouse = await startTestStore();
+  collector = await startTestCollector({ store: clickhouse.store });
+  provider = await startScriptedProvider(json(chatCompletion('fine')));
+});
+after(async () => {
+  await provider?.close();
+  await collector?.close();
+  await clickhouse?.close();
+});
+
+const settings = () => ({
+  clickhouse: { url: clickhouse.url },
+  collector: { url: collector.url },
+  gateway: { port: 0, workers: 2 },
+  providers: { openai: { base_url: `${provider.url}/v1` } },
+});
+
+async function withWorkers(work: (gateway: RoleProcess) => Promise<void>): Promise<void> {
+  const gateway = await startRole('gateway', settings());
+  try {
+    gateway_children = () => gateway.children(); await work(gateway);
+  } finally {
+    await gateway.close();
+  }
+}
+
+/** A call on a connection of its own; whether its answer came to the last byte. */
+function call(url: string, run: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const outgoing = request(
+      `${url}/loops/${LOOP}/v1/chat/completions`,
+      { method: 'POST', agent: false, headers: { 'content-type': 'application/json', 'x-loop-run': run } },
+      (response) => {
+        response.resume();
+        response.on('end', () => resolve(response.statusCode === 200));
+        response.on('error', () => resolve(false));
+      },
+    );
+    outgoing.on("error", () => resolve(false)); outgoing.setTimeout(5000, () => { console.error("HUNG", run, outgoing.socket?.localPort, gateway_children(), execSync("ss -tnap | grep " + outgoing.socket?.localPort).toString(), execSync("ss -lntp | grep -e Recv -e node").toString()); outgoing.destroy(); });
+    outgoing.end(JSON.stringify({ model: 'gpt-4o', messages: [{ role: 'user', content: run }] }));
+  });
+}
+
+const metrics = async (url: string) => (await fetch(`${url}/metrics`)).text();
+
+test('a worker that is killed loses its own calls only, is replaced, and no span is lost or doubled', async () => {
+  await withWorkers(async (gateway) => {
+    const answered: string[] = [];
+    let unanswered = 0;
+    let isOver = false;
+    const callers = Array.from({ length: CALLERS }, async (_, caller) => {
+      for (let n = 0; !isOver; n++) {
+        const run = `r-${caller}-${n}`;
+        if (await call(gateway.url, run)) answered.push(run);
+        else unanswered++;
+      }
+    });
+    try {
+      for (let kill = 0; kill < KILLS; kill++) {
+        const workers = gateway.children();
+        assert.equal(workers.length, 2);
+        const before = answered.length;
+        await until('answers', () => answered.length > before + CALLERS);
+        process.kill(workers[kill % 2]!, 'SIGKILL');
+        const then = answered.length;
+        await until('calls go on', () => answered.length > then + 2 * CALLERS);
+        await until(
+          'it is replaced',
+          () => gateway.children().length === 2 && !gateway.children().includes(workers[kill % 2]!),
+        );
+        await until(
+          'both serve',
+          async () =>
+            (await metrics(gateway.url)).match(/^loopscope_gateway_spool_records\{worker/gm)?.length === 2,
+          30_000,
+        );
+      }
+    } finally {
+      isOver = true; console.error('END', answered.length, unanswered, gateway.children(), gateway.log().slice(-3000));
+      await Promise.all(callers);
+    }
+    console.error(gateway.log().slice(-3000));const figures = `${answered.length} answers, ${unanswered} calls without one`;
+    // A caller has one call under way at a time, and the next one finds the other worker.
+    assert.ok(unanswered <= KILLS * CALLERS, figures);
+    const text = await metrics(gateway.url);
+    assert.match(
+      text,
+      new RegExp(`^loopscope_gateway_worker_deaths_total\\{cause="SIGKILL"\\} ${KILLS}$`, 'm'),
+    );
+    for (const worker of [1, 2])
+      assert.match(
+        text,
+        new RegExp(
+          `^loopscope_gateway_requests_total\\{worker="${worker}",provider="openai",status="200"\\}`,
+          'm',
+        ),
+      );
+    await until(
+      'what they left is delivered',
+      async () =>
+        (await metrics(gateway.url)).match(/^loopscope_gateway_spool_records\{worker="\d"\} 0$/gm)?.length ===
+        2,
+      30_000,
+    );
+    await collector.flush();
+    const rows = await clickhouse.store.query<{ run: string; spans: number; ids: number }>(
+      `SELECT RunId AS run, count() AS spans, uniqExact(SpanId) AS ids FROM loopscope.otel_traces
+       WHERE Loop = {loop:String} AND Record = 'call' GROUP BY run`,
+      { loop: LOOP },
+    );
+    const spans = new Map(rows.map((row) => [row.run, row]));
+    assert.deepEqual(
+      answered.filter((run) => spans.get(run)?.ids !== 1),
+      [],
+      `answers without a span (${figures})`,
+    );
+    assert.deepEqual(
+      rows.filter((row) => row.spans > row.ids),
+      [],
+      `spans that are there twice (${figures})`,
+    );
+  });
+});
+
+test('workers end with the process that started them, however it ends', async () => {
+  await withWorkers(async (gateway) => {
+    const workers = gateway.children();
+    assert.equal(workers.length, 2);
+    gateway.child.kill('SIGKILL');
+    await until('the workers are gone', () => !workers.some(alive));
+  });
+  await withWorkers(async (gateway) => {
+    const workers = gateway.children();
+    gateway.child.kill('SIGTERM');
+    assert.equal(await gateway.exited, 0);
+    assert.deepEqual(workers.filter(alive), []);
+  });
+});
+
+test('a worker that keeps dying ends the whole, and says so', async () => {
+  await withWorkers(async (gateway) => {
+    const [, victim] = gateway.children();
+    let last = victim!;
+    process.kill(last, 'SIGKILL');
+    const next = () => gateway.children().find((pid) => pid > last && pid !== gateway.children()[0]);
+    for (let death = 2; death <= 6; death++) {
+      last = await until('its successor', next, 15_000);
+      process.kill(last, 'SIGKILL');
+    }
+    assert.equal(await gateway.exited, 1);
+    assert.match(gateway.log(), /Worker \d of the gateway died more than 5 times in 60 s/);
+  });
+});
+
+test('limits that each worker would count for itself are refused at the start', async () => {
+  const limit = { scope: 'loop', max: { calls: 10 }, window: 'day' };
+  const start = (more: object, loop: object = {}) =>
+    inFolder(async (folder) => {
+      mkdirSync(join(folder, 'loops'));
+      writeFileSync(
+        join(folder, 'loops/limited.yaml'),
+        JSON.stringify({ loop: 'limited', owner: 'me', ...loop }),
+      );
+      const path = join(folder, 'loopscope.yaml');
+      writeFileSync(path, JSON.stringify({ data_dir: 'data', log_level: 'silent', ...settings(), ...more }));
+      return await runCli(['gateway', '--config', path]);
+    });
+  const ofAll = await start({ limits: [limit] });
+  assert.equal(ofAll.code, 2);
+  assert.match(ofAll.stderr, /2 workers share limits through Redis only.*\(limits\).*redis_url/s);
+  const ofLoop = await start({}, { limits: [{ max: { calls: 10 }, window: 'day' }] });
+  assert.equal(ofLoop.code, 2);
+  assert.match(ofLoop.stderr, /limited\.yaml/);
+});
+
+test('a port that is taken is refused as one process refuses it', async () => {
+  const taken = new URL(provider.url).port;
+  await inFolder(async (folder) => {
+    const path = join(folder, 'loopscope.yaml');
+    const gateway = { port: Number(taken), workers: 2 };
+    writeFileSync(path, JSON.stringify({ data_dir: 'data', log_level: 'silent', ...settings(), gateway }));
+    const { code, stderr } = await runCli(['gateway', '--config', path]);
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`port ${taken} on 127.0.0.1 is in use`));
+  });
+});
