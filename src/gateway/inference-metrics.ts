@@ -1,10 +1,12 @@
+import { labelText } from './metrics.ts';
 import type { Usage } from './protocol.ts';
 
 /**
  * The GenAI conventions' client metrics, in Prometheus' text format: how long calls took, how long until the first chunk
  * came, and the tokens they used, by operation, provider, model asked for and kind of error.
  *
- * A caller names the model, so the number of series is bounded: past it calls count under the model `other`.
+ * Callers name models and providers kinds of errors, so the number of series is bounded: past it calls count under the
+ * model `other`, and past a second bound also under the error `_OTHER`, as the conventions call the rest.
  */
 export interface MeasuredCall {
   operation: string;
@@ -18,7 +20,11 @@ export interface MeasuredCall {
 }
 
 const SERIES_MAX = 1_000;
-const OTHER = 'other';
+const OTHER_SERIES_MAX = 100;
+const OTHER_MODEL = 'other';
+const OTHER_ERROR = '_OTHER';
+/** Longer than any name of a model. */
+const LABEL_CHARS_MAX = 200;
 /** In seconds, as the conventions advise. */
 const BOUNDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
@@ -63,12 +69,27 @@ export class InferenceMetrics {
     series.outputTokens += call.usage?.outputTokens ?? 0;
   }
 
-  private seriesOf({ operation, provider, model = '', errorType = '' }: MeasuredCall): Series {
+  private seriesOf({ operation, provider, ...call }: MeasuredCall): Series {
+    const model = labelOf(call.model);
+    const errorType = labelOf(call.errorType);
+    return (
+      this.find(operation, provider, model, errorType, SERIES_MAX) ??
+      this.find(operation, provider, OTHER_MODEL, errorType, SERIES_MAX + OTHER_SERIES_MAX) ??
+      this.find(operation, provider, OTHER_MODEL, errorType && OTHER_ERROR, Number.POSITIVE_INFINITY)!
+    );
+  }
+
+  /** The series of these; one that is new is `undefined` where there are `seriesMax`. */
+  private find(
+    operation: string,
+    provider: string,
+    model: string,
+    errorType: string,
+    seriesMax: number,
+  ): Series | undefined {
     const key = `${operation}\n${provider}\n${model}\n${errorType}`;
     const known = this.series.get(key);
-    if (known) return known;
-    if (this.series.size >= SERIES_MAX && model !== OTHER)
-      return this.seriesOf({ operation, provider, model: OTHER, errorType } as MeasuredCall);
+    if (known || this.series.size >= seriesMax) return known;
     const labels = Object.entries({
       gen_ai_operation_name: operation,
       gen_ai_provider_name: provider,
@@ -76,7 +97,7 @@ export class InferenceMetrics {
       error_type: errorType,
     })
       .filter(([, value]) => value !== '')
-      .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+      .map(([name, value]) => labelText(name, value))
       .join(',');
     const made = {
       labels,
@@ -111,3 +132,5 @@ export class InferenceMetrics {
     ].join('');
   }
 }
+
+const labelOf = (text = '') => text.slice(0, LABEL_CHARS_MAX).toWellFormed();

@@ -11,10 +11,15 @@ export interface Family {
 /** A family in Prometheus' text format. */
 export function familyText({ name, type, help, samples }: Family): string {
   const lines = samples.map(({ labels, value }) => {
-    const entries = Object.entries(labels).map(([label, text]) => `${label}=${JSON.stringify(text)}`);
+    const entries = Object.entries(labels).map(([label, text]) => labelText(label, text));
     return `${name}${entries.length > 0 ? `{${entries.join(',')}}` : ''} ${value}\n`;
   });
   return `# HELP ${name} ${help}.\n# TYPE ${name} ${type}\n${lines.join('')}`;
+}
+
+/** A label as the format has it: of what JSON escapes it knows three. */
+export function labelText(label: string, value: string): string {
+  return `${label}="${value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))}"`;
 }
 
 /** Counters of the gateway itself. Labels come from fixed sets and the settings, so their number is bounded. */

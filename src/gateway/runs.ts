@@ -9,7 +9,8 @@ import { Attributes, type SpanDraft } from './record/span-draft.ts';
  * The runs that are open on this gateway, kept only to say at their end how long the run and its agents took:
  * span ids follow from names, so calls never wait for this.
  *
- * - At most `LIMITS.openRunsMax`; one more closes the run that was idle longest. `#open` is in order of last use.
+ * - At most `LIMITS.openRunsMax`; one more closes the run that was idle longest. `#open` is in order of last use, give or
+ *   take a sweep.
  * - A run with a call under way is never idle.
  * - Each run ends once; ended ones are remembered for a while, so that a late call or a repeated `end` finds the
  *   same trace and the same beginning.
@@ -52,6 +53,8 @@ export interface OpenRun {
   startNs: bigint;
   endNs: bigint;
   lastUsedMs: number;
+  /** When it got its place in the order. */
+  placedMs: number;
   callsUnderWay: number;
 }
 
@@ -70,12 +73,14 @@ export class Runs {
   readonly #implicit = new Map<string, string>();
   readonly #clock: Clock;
   readonly #idleMs: number;
+  readonly #sweepMs: number;
   readonly #emit: (spans: readonly SpanDraft[]) => void;
   readonly #closing = new AbortController();
 
   constructor(options: { clock: Clock; idleMs: number; emit: (spans: readonly SpanDraft[]) => void }) {
     this.#clock = options.clock;
     this.#idleMs = options.idleMs;
+    this.#sweepMs = Math.max(10, this.#idleMs / SWEEPS_PER_IDLE_TIME);
     this.#emit = options.emit;
     void this.#sweepOften();
   }
@@ -103,9 +108,16 @@ export class Runs {
   /** Opens the run, or finds it open, and counts a moment of activity at `atNs`. */
   touch({ loop, runId, registered, traceId }: RunName, atNs: bigint): OpenRun {
     const key = runKey(loop, runId);
+    const nowMs = this.#clock.now();
     let run = this.#open.get(key);
-    if (run) this.#open.delete(key);
-    else {
+    if (run) {
+      widen(run, atNs, atNs);
+      if (nowMs - run.placedMs < this.#sweepMs) {
+        run.lastUsedMs = nowMs;
+        return run;
+      }
+      this.#open.delete(key);
+    } else {
       run = this.#ended.get(key)?.run ?? {
         loop,
         runId,
@@ -118,11 +130,13 @@ export class Runs {
         startNs: atNs,
         endNs: atNs,
         lastUsedMs: 0,
+        placedMs: 0,
         callsUnderWay: 0,
       };
       if (this.#open.size >= LIMITS.openRunsMax) this.#closeIdlest();
     }
-    run.lastUsedMs = this.#clock.now();
+    run.lastUsedMs = nowMs;
+    run.placedMs = nowMs;
     widen(run, atNs, atNs);
     this.#open.set(key, run);
     return run;
@@ -160,7 +174,8 @@ export class Runs {
   sweep(): void {
     const before = this.#clock.now() - this.#idleMs;
     for (const [key, run] of this.#open) {
-      if (run.lastUsedMs > before) return;
+      if (run.placedMs > before) return;
+      if (run.lastUsedMs > before) continue;
       if (run.callsUnderWay === 0) this.#close(key, run, undefined);
     }
   }
@@ -172,10 +187,9 @@ export class Runs {
   }
 
   async #sweepOften(): Promise<void> {
-    const everyMs = Math.max(10, this.#idleMs / SWEEPS_PER_IDLE_TIME);
     try {
       for (;;) {
-        await this.#clock.sleep(everyMs, this.#closing.signal);
+        await this.#clock.sleep(this.#sweepMs, this.#closing.signal);
         this.sweep();
       }
     } catch (error) {

@@ -64,12 +64,16 @@ export interface OpenKeyRing extends KeyRing {
 
 const REFRESH_MS = 2_000;
 const UNKNOWN_REFRESH_MS = 250;
+/** Secrets in memory beside their hashes, until the next snapshot. */
+const FOUND_MAX = 10_000;
 /** Longest that a caller with an unknown secret waits for a fresh snapshot. */
 const UNKNOWN_WAIT_MS = 2_000;
 
 export function openKeyRing(store: Store, clock: Clock, log?: Logger): OpenKeyRing {
   const closing = new AbortController();
   let snapshot: ReadonlyMap<string, StoredKey> | undefined;
+  /** Of the snapshot, by the secret itself: to hash one costs a call more than all else about its key. */
+  const found = new Map<string, KeyIdentity>();
   let lastError: unknown;
   let startedAt = Number.NEGATIVE_INFINITY;
   /** The read that has not begun yet: whoever joins it sees keys made before now. */
@@ -81,6 +85,7 @@ export function openKeyRing(store: Store, clock: Clock, log?: Logger): OpenKeyRi
     try {
       const keys = await readKeys(store);
       snapshot = new Map(keys.map((key) => [key.hash, key]));
+      found.clear();
       if (lastError) log?.info('virtual keys: read again');
       lastError = undefined;
     } catch (error) {
@@ -127,9 +132,14 @@ export function openKeyRing(store: Store, clock: Clock, log?: Logger): OpenKeyRi
 
   return {
     find: (secret) => {
+      const known = found.get(secret);
+      if (known) return known;
       const secretsHash = secretHash(secret);
       const key = snapshot?.get(secretsHash);
-      return key ? identityOf(key) : findFresh(secretsHash);
+      if (!key) return findFresh(secretsHash);
+      const identity = identityOf(key);
+      if (identity !== 'revoked' && found.size < FOUND_MAX) found.set(secret, identity);
+      return identity;
     },
     close: () => closing.abort(),
   };

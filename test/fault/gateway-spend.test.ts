@@ -37,7 +37,7 @@ import { until } from '../support/until.ts';
  */
 const CALLS = process.env['LOOPSCOPE_LONG'] === '1' ? 10_000 : 2_000;
 const CALLERS = 16;
-const KILLS = 6;
+const KILLS = process.env['LOOPSCOPE_LONG'] === '1' ? 20 : 6;
 const LOOPS = ['spend-a', 'spend-b', 'spend-c'];
 
 type Ending = 'whole' | 'refused' | 'hung up' | 'broken';

@@ -74,17 +74,18 @@ async function streamed(loop: string, key: string): Promise<string> {
   return said;
 }
 
-const figure = async (name: string): Promise<number> => {
-  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+/** How many calls began so. */
+async function begun(outcome: 'first' | 'follow', url = gateway.url): Promise<number> {
+  const name = `loopscope_gateway_replay_calls_total{store="idempotency",outcome="${outcome}"} `;
+  const metrics = await (await fetch(`${url}/metrics`)).text();
   return Number(
     metrics
       .split('\n')
-      .find((line) => line.startsWith(`${name} `))
-      ?.split(' ')
-      .at(-1),
+      .find((line) => line.startsWith(name))!
+      .slice(name.length),
   );
-};
-const followers = () => figure('loopscope_gateway_replay_calls_total{store="idempotency",outcome="follow"}');
+}
+const followers = () => begun('follow');
 
 /** One call used something, and all others name it. */
 function checkSpans(spans: readonly TestSpan[]): void {
@@ -291,13 +292,20 @@ test('a loop’s cache answers equal calls, and says so', async () => {
   assert.equal(spans.filter(({ attributes }) => A.replayedSpanId in attributes).length, 2);
 });
 
-test(`${CALLERS} identical calls at once at two gateways that share Redis are one call to the provider`, {
-  skip: redisMissing,
-}, async () => {
-  const redis = await TestRedis.start();
-  const sharing = () => startTestGateway({ providerUrl: provider.url, config: { redis_url: redis.url } });
-  const both = [await sharing(), await sharing()] as const;
-  try {
+describe('at two gateways that share Redis', { skip: redisMissing }, () => {
+  let redis: TestRedis;
+  let both: [TestGateway, TestGateway];
+  before(async () => {
+    redis = await TestRedis.start();
+    const sharing = () => startTestGateway({ providerUrl: provider.url, config: { redis_url: redis.url } });
+    both = [await sharing(), await sharing()];
+  });
+  after(async () => {
+    await Promise.all(both.map((one) => one.close()));
+    await redis.close();
+  });
+
+  test(`${CALLERS} identical calls at once are one call to the provider`, async () => {
     const answers = await Promise.all(
       Array.from({ length: CALLERS }, (_, i) => ask('shared', 'k', undefined, both[i % 2]!.url)),
     );
@@ -305,10 +313,41 @@ test(`${CALLERS} identical calls at once at two gateways that share Redis are on
     for (const { data } of answers) assert.equal(data.choices[0]!.message.content, 'four');
     const spans = await Promise.all(both.map((one) => one.spansOf('shared', CALLERS / 2, 'call')));
     checkSpans(spans.flat());
-  } finally {
-    await Promise.all(both.map((one) => one.close()));
-    await redis.close();
-  }
+  });
+
+  test('a caller that leaves while the other gateway has the call leaves the answer to those behind it', async () => {
+    const held = Promise.withResolvers<void>();
+    provider.next(async (response, asked) => {
+      await held.promise;
+      await json(chatCompletion('four'))(response, asked);
+    });
+    const [here, there] = both;
+    const first = ask('leaving', 'k', undefined, here.url);
+    await until('the call', () => provider.requests.length === 1);
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    const before = [await begun('first', there.url), await begun('follow', there.url)] as const;
+    const left = client('leaving', there.url).chat.completions.create(question(), { ...keyed('k'), signal });
+    await until('it to ask', async () => (await begun('first', there.url)) === before[0] + 1);
+    const behind = ask('leaving', 'k', undefined, there.url);
+    await until('one behind it', async () => (await begun('follow', there.url)) === before[1] + 1);
+    leaving.abort();
+    await assert.rejects(left);
+    held.resolve();
+    await first;
+    assert.equal((await behind).data.choices[0]!.message.content, 'four');
+    assert.equal(provider.requests.length, 1);
+    const spans = [
+      ...(await here.spansOf('leaving', 1, 'call')),
+      ...(await there.spansOf('leaving', 2, 'call')),
+    ];
+    assert.equal(spans.filter(({ attributes }) => A.outputTokens in attributes).length, 1);
+    assert.equal(spans.filter(({ attributes }) => A.replayedSpanId in attributes).length, 2);
+    assert.equal(
+      spans.filter(({ attributes }) => attributes[A.errorType] === 'client_disconnected').length,
+      1,
+    );
+  });
 });
 
 /** What was answered is kept in the gateway's memory. Only a shared Redis outlives a gateway that is killed. */

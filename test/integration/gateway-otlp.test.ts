@@ -54,7 +54,7 @@ const start = (copy: OtelExport = 'off') =>
       },
     },
     registry: () => ({ loops: new Map(), loop: () => undefined }),
-    keys: { find: async () => 'unknown' },
+    keys: { find: () => 'unknown' },
     clock: systemClock(),
     log: pino({ level: 'silent' }),
     folder,
@@ -157,7 +157,7 @@ test('a gateway without a collector, or on a port in use, says so', async () => 
   const config = { ...loadConfig(undefined, {}), gateway: { ...loadConfig(undefined, {}).gateway, port } };
   const rest = {
     registry: () => ({ loops: new Map(), loop: () => undefined }),
-    keys: { find: async () => 'unknown' as const },
+    keys: { find: () => 'unknown' as const },
     clock: systemClock(),
     log: pino({ level: 'silent' }),
     folder: join(folder, 'other'),

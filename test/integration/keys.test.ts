@@ -132,7 +132,7 @@ test('a ring that never reached ClickHouse says so instead of refusing good keys
   const store = openStore({ url: 'http://127.0.0.1:1' });
   const ring = openKeyRing(store, clock);
   try {
-    await assert.rejects(ring.find('lsk_any'), { code: 'store_unavailable' });
+    await assert.rejects(async () => ring.find('lsk_any'), { code: 'store_unavailable' });
   } finally {
     ring.close();
     await store.close();

@@ -41,7 +41,7 @@ const gateway = await startGateway({
     ...config,
   },
   registry: () => ({ loops: new Map(), loop: () => undefined }),
-  keys: { find: async () => 'unknown' },
+  keys: { find: () => 'unknown' },
   clock: systemClock(),
   log: pino({ level: 'silent' }),
   folder,

@@ -83,6 +83,8 @@ export async function startTestGateway({
   const spans = () => receiver.spans;
   return {
     ...gateway,
+    /** Where its spool is. */
+    folder,
     close: async () => {
       await gateway.close();
       await receiver.close();

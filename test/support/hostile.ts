@@ -1,8 +1,6 @@
-import type { Fault } from './faulty-provider.ts';
-
 /**
- * Requests that no honest client sends, in families, down to the bytes; and answers that no honest provider gives. Every
- * request has a canary in each field where a key may stand.
+ * Requests that no honest client sends, in families, down to the bytes. Every request has a canary in each field where a
+ * key may stand.
  */
 
 /** What must never be seen again, on its way to the provider aside. */
@@ -91,14 +89,14 @@ const FAMILIES: Record<string, Family> = {
       ['bare CR', '\r'],
       ['bare LF', '\n'],
     ] as const) {
-      // A bare LF ends a line for some, so that what follows is a header of the caller's own.
-      add(`${name} in a value`, name === 'bare LF' ? ANY : REFUSED, {
+      // For some a bare LF ends a line, and what follows would be a header.
+      add(`${name} in a value`, REFUSED, {
         lines: [`x-a: b${byte}x-loop-agent: evil`],
       });
-      add(`${name} in a name`, ANY.slice(1), { lines: [`x${byte}a: b`] });
+      add(`${name} in a name`, REFUSED, { lines: [`x${byte}a: b`] });
       add(`${name} in the path`, [400, 404, 0], { target: `${CHAT}${byte}` });
-      add(`${name} in x-loop-run`, name === 'bare LF' ? ANY : REFUSED, { lines: [`x-loop-run: a${byte}b`] });
-      add(`${name} in a key`, name === 'bare LF' ? [200, 400, 0] : REFUSED, {
+      add(`${name} in x-loop-run`, REFUSED, { lines: [`x-loop-run: a${byte}b`] });
+      add(`${name} in a key`, REFUSED, {
         lines: [`x-api-key: ${FALSE_KEY}${byte}b`],
       });
     }
@@ -135,7 +133,7 @@ const FAMILIES: Record<string, Family> = {
       ['a header without a colon', ['content-length: 2', 'nothing'], '{}'],
       ['a header without a name', ['content-length: 2', ': b'], '{}'],
     ];
-    for (const [name, lines, body] of lengths) add(name, ANY, { length: false, lines, body });
+    for (const [name, lines, body] of lengths) add(name, REFUSED, { length: false, lines, body });
     add('a body on a GET', [200, 400, 404, 0], {
       method: 'GET',
       path: '/loops/hostile/v1/models',
@@ -187,7 +185,7 @@ const FAMILIES: Record<string, Family> = {
   'JSON nested deep': (add) => {
     const DEPTH = 100_000;
     const arrays = '['.repeat(DEPTH) + ']'.repeat(DEPTH);
-    const objects = '{"a":'.repeat(DEPTH) + '1' + '}'.repeat(DEPTH);
+    const objects = `${'{"a":'.repeat(DEPTH)}1${'}'.repeat(DEPTH)}`;
     for (const [shape, deep] of [
       ['arrays', arrays],
       ['objects', objects],
@@ -198,7 +196,9 @@ const FAMILIES: Record<string, Family> = {
         body: `{"model":"gpt-4o","messages":[{"role":"user","content":${deep}}]}`,
       });
       add(`${shape} as tools`, [200], { body: `{"model":"gpt-4o","messages":[],"tools":${deep}}` });
-      add(`${shape} beside a virtual model`, [200], { body: `{"x":${deep},"model":"gpt-4o","messages":[]}` });
+      add(`${shape} beside a virtual model`, [200], {
+        body: `{"x":${deep},"model":"virtual","messages":[]}`,
+      });
       add(`${shape} as Anthropic's content`, [200], {
         path: MESSAGES,
         body: `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":${deep}}]}`,
@@ -258,8 +258,8 @@ const FAMILIES: Record<string, Family> = {
       add(`${name} in x-loop-item`, [400], { lines: [`x-loop-item: ${bad}`] });
       add(`${name} in the path`, [200, 400, 404, 0], { target: `/loops/hostile/v1/files/${bad}` });
     }
-    for (const escape of ['%ff', '%c0%80', '%ed%a0%80', '%', '%zz'])
-      add(`${escape} as the loop`, [400], { path: `/loops/${escape}/v1/chat/completions` });
+    for (const escaped of ['%ff', '%c0%80', '%ed%a0%80', '%', '%zz'])
+      add(`${escaped} as the loop`, [400], { path: `/loops/${escaped}/v1/chat/completions` });
     add('a lone surrogate, escaped', [200], {
       body: '{"model":"gpt-4o\\ud800","messages":[{"role":"user","content":"\\udfff"}]}',
     });
@@ -468,9 +468,4 @@ export function hostileRequests(): HostileRequest[] {
     });
     return cases;
   });
-}
-
-export interface HostileAnswer {
-  name: string;
-  fault: Fault;
 }
