@@ -88,7 +88,7 @@ async function run(options: BenchOptions): Promise<Measured> {
         rounds: options.rounds,
         seconds: options.seconds,
         pinned: canPin ? 'load generator, provider and span sink on one core, gateways on the other' : false,
-        ours: 'virtual key, run and agent headers, content captured, spans exported over OTLP to a sink process; budgets and rate limits are not part of it',
+        ours: 'virtual key, a budget and a rate limit, run and agent headers, content captured, every span on disk before the last byte of its answer and from there to a sink process',
         span_exports: exports.requests,
         spans_exported: spans.exported,
         spans_dropped: spans.dropped,

@@ -50,6 +50,11 @@ const gateway = await startGateway({
       anthropic: { ...defaults.providers['anthropic']!, base_url: providerUrl },
     },
     otel_export: 'off',
+    // Checked for every call, and never reached.
+    limits: [
+      { scope: 'loop', window: 'day', max: { cost_usd: 1_000_000 }, mode: 'enforce', wait_s: 0 },
+      { scope: 'model', window: 'minute', max: { calls: 1_000_000_000 }, mode: 'enforce', wait_s: 0 },
+    ],
   },
   registry: () => ({ loops: new Map(), loop: () => undefined }),
   keys,
