@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { changedFields, takeOver, watchConfig } from './config-watch.ts';
 import { LoopscopeError } from './errors.ts';
+import { deliverLeftovers } from './gateway/record/leftovers.ts';
 import { type Gateway, startGateway } from './gateway/server.ts';
 import { startGatewayWorkers } from './gateway-workers/pool.ts';
 import { openKeyRing } from './registry/keys.ts';
@@ -184,6 +185,9 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     });
     const gatewayLog = log.child({ role: 'gateway' });
     const common = { config: complete(config), clock, log: gatewayLog };
+    const folder = join(config.data_dir, 'gateway');
+    const leftovers = await deliverLeftovers({ ...common, folder });
+    closers.push(() => leftovers.close());
     if (config.gateway.workers > 1) {
       const workers = await startGatewayWorkers({ ...common, registry: registry.current() });
       workers.failed.catch(failure.reject);
@@ -192,7 +196,6 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     } else {
       const keys = await openKeyRing(store, clock);
       closers.push(() => keys.close());
-      const folder = join(config.data_dir, 'gateway');
       useGateway(await startGateway({ ...common, registry: () => registry.current(), keys, folder }));
     }
 

@@ -18,7 +18,7 @@ export function add(program: Command, context: CliContext): void {
     .addHelpText(
       'after',
       `
-Examples:
+Example:
   loopscope kill primes
   loopscope kill primes --run r-000123
   loopscope kill --list

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
-import { familyText } from '../gateway/metrics.ts';
+import { familyText } from '../gateway/metric-family.ts';
 import type { Registry } from '../registry/load.ts';
 import { freePorts } from '../store/server-host.ts';
 import { sentConfig } from './messages.ts';

@@ -143,6 +143,9 @@ class Call implements ProviderListener, Timed {
     if (response.destroyed) this.callerLeft();
     if (this.hasLeft) return;
     try {
+      // Not even an answer that costs nothing: a loop that was stopped is to do no more.
+      const stopped = this.context.limiter.stopped({ loop: this.caller.loop, runId: this.run?.runId });
+      if (stopped) throw this.limited(stopped);
       const replayed = this.replay();
       this.isClaiming = replayed instanceof Promise;
       this.replayed = replayed instanceof Promise ? await replayed : replayed;

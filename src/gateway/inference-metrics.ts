@@ -1,4 +1,4 @@
-import { labelText } from './metrics.ts';
+import { labelText } from './metric-family.ts';
 import type { Usage } from './protocol.ts';
 
 /**

@@ -1,28 +1,25 @@
 import type { CallContext } from './context.ts';
 import type { Replay } from './idempotency/replay.ts';
-import { type Family, familyText } from './metrics.ts';
+import { familyText, type MetricFamily } from './metric-family.ts';
 
 /** All that the gateway counts, in Prometheus' text format. */
 export function metricsText(context: CallContext): string {
   const { metrics, inference, recorder, runs, router, routing, limiter, replay, clock } = context;
-  const families: Family[] = [
+  const families: MetricFamily[] = [
     ...metrics.families({ ...recorder.figures(), openRuns: runs.size }),
-    ...routing.figures.families(router.health, clock.now()).map(({ values, ...family }) => ({
-      ...family,
-      samples: values.map(([labels, value]) => ({ labels, value })),
-    })),
+    ...routing.figures.families(router.health, clock.now()),
     ...limiter.figures(),
     ...replayFamilies(replay),
   ];
   return families.map(familyText).join('') + inference.text();
 }
 
-function replayFamilies({ keyed, cached }: Replay): Family[] {
+function replayFamilies({ keyed, cached }: Replay): MetricFamily[] {
   const stores = [
     { store: 'idempotency', recordings: keyed },
     { store: 'cache', recordings: cached },
   ] as const;
-  const counts = (of: 'begun' | 'dropped', label: string): Family['samples'] =>
+  const counts = (of: 'begun' | 'dropped', label: string): MetricFamily['samples'] =>
     stores.flatMap(({ store, recordings }) =>
       Object.entries(recordings[of]).map(([key, value]) => ({ labels: { store, [label]: key }, value })),
     );

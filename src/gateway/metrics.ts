@@ -1,26 +1,5 @@
+import { type MetricFamily, samplesBy } from './metric-family.ts';
 import type { RecorderFigures } from './record/recorder.ts';
-
-/** One metric of Prometheus with its values. */
-export interface Family {
-  name: string;
-  type: 'counter' | 'gauge';
-  help: string;
-  samples: readonly { labels: Readonly<Record<string, string>>; value: number }[];
-}
-
-/** A family in Prometheus' text format. */
-export function familyText({ name, type, help, samples }: Family): string {
-  const lines = samples.map(({ labels, value }) => {
-    const entries = Object.entries(labels).map(([label, text]) => labelText(label, text));
-    return `${name}${entries.length > 0 ? `{${entries.join(',')}}` : ''} ${value}\n`;
-  });
-  return `# HELP ${name} ${help}.\n# TYPE ${name} ${type}\n${lines.join('')}`;
-}
-
-/** A label as the format has it: of what JSON escapes it knows three. */
-export function labelText(label: string, value: string): string {
-  return `${label}="${value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))}"`;
-}
 
 /** Counters of the gateway itself. Labels come from fixed sets and the settings, so their number is bounded. */
 export class Metrics {
@@ -49,19 +28,19 @@ export class Metrics {
     count(this.#unread, reason);
   }
 
-  families(now: RecorderFigures & { openRuns: number }): Family[] {
+  families(now: RecorderFigures & { openRuns: number }): MetricFamily[] {
     const { spool } = now;
     const lost = { unwritten: now.unwritten, rejected: now.rejected, ...spool.setAside };
     const requests = [...this.#requests].flatMap(([provider, statuses]) =>
       [...statuses].map(([status, value]) => ({ labels: { provider, status: String(status) }, value })),
     );
-    const counter = (name: string, help: string, samples: Family['samples']): Family => ({
+    const counter = (name: string, help: string, samples: MetricFamily['samples']): MetricFamily => ({
       name: `loopscope_gateway_${name}_total`,
       type: 'counter',
       help,
       samples,
     });
-    const gauge = (name: string, help: string, value: number): Family => ({
+    const gauge = (name: string, help: string, value: number): MetricFamily => ({
       name: `loopscope_gateway_${name}`,
       type: 'gauge',
       help,
@@ -69,8 +48,8 @@ export class Metrics {
     });
     return [
       counter('requests', 'Requests to providers', requests),
-      counter('refused', 'Requests that the gateway refused', by('code', this.#refused)),
-      counter('unread', 'Answers passed on without being read', by('reason', this.#unread)),
+      counter('refused', 'Requests that the gateway refused', samplesBy('code', this.#refused)),
+      counter('unread', 'Answers passed on without being read', samplesBy('reason', this.#unread)),
       gauge('open_runs', 'Runs that have not ended', now.openRuns),
       gauge('spool_bytes', 'Spans on disk that no collector has', spool.bytes),
       gauge('spool_records', 'Calls among them', spool.records),
@@ -79,16 +58,13 @@ export class Metrics {
       counter(
         'spans_lost',
         'Spans that were not written, that the collector would not take, or that were damaged on disk',
-        by('reason', Object.entries(lost)),
+        samplesBy('reason', Object.entries(lost)),
       ),
     ];
   }
 }
 
-const one = (value: number): Family['samples'] => [{ labels: {}, value }];
-
-const by = (label: string, values: Iterable<readonly [string, number]>): Family['samples'] =>
-  [...values].map(([key, value]) => ({ labels: { [label]: key }, value }));
+const one = (value: number): MetricFamily['samples'] => [{ labels: {}, value }];
 
 function count(counter: Map<string, number>, key: string): void {
   counter.set(key, (counter.get(key) ?? 0) + 1);

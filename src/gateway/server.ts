@@ -3,7 +3,6 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import { collectorAuthorities } from '../collector-trust.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { KeyRing } from '../registry/key.ts';
@@ -17,6 +16,7 @@ import { collectRules } from './limits/settings.ts';
 import { Metrics } from './metrics.ts';
 import { metricsText } from './metrics-text.ts';
 import { openConnections } from './provider.ts';
+import { collectorAddress } from './record/deliver.ts';
 import { resourceAttributes, startElsewhere } from './record/elsewhere.ts';
 import { openRecorder } from './record/recorder.ts';
 import { Deadlines } from './routing/deadlines.ts';
@@ -63,6 +63,7 @@ export interface Gateway {
 }
 
 const LAST_SPANS_MS = 5_000;
+const IDLE_SWEEP_MS = 50;
 /** A request that takes longer to arrive is not being sent. */
 const REQUEST_MS_MAX = 120_000;
 /** Longer than callers keep idle connections, so that they are the ones to close. */
@@ -74,20 +75,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let { config } = options;
   const { unready_s, drain_s } = config.gateway;
   const { spoolFolder = join(folder, 'spool'), drainMs = drain_s * 1000 } = options;
-  const collectorUrl = config.collector.url;
-  if (!collectorUrl)
-    throw new LoopscopeError(
-      'config_invalid',
-      'gateway: expected collector.url (where spans go); it is not set.',
-    );
   const settings = settingsOf(config);
   const recorder = await openRecorder({
     folder: spoolFolder,
-    collector: {
-      url: collectorUrl,
-      token: config.collector.token,
-      authorities: collectorAuthorities(config.collector),
-    },
+    collector: collectorAddress(config.collector),
     spool: config.gateway.spool,
     resource: resourceAttributes(),
     elsewhere: config.otel_export === 'off' ? undefined : startElsewhere(config.otel_export, { clock, log }),
@@ -160,7 +151,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       .sleep(drainMs, drained.signal)
       .then(() => server.closeAllConnections())
       .catch(() => {}); // drained in time
+    // A connection whose call ends meanwhile is kept alive, and would hold the end up.
+    const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
     await new Promise<void>((resolve) => server.close(() => resolve()));
+    clearInterval(sweep);
     drained.abort();
     await deadline;
     await Promise.all(context.unrecorded);

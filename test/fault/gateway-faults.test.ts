@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
-import type { Config } from '../../src/config.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
 import { A } from '../../src/span/attributes.ts';
 import {
   answer,
@@ -59,9 +59,7 @@ before(async () => {
   const open = (routing: Partial<Config['routing']>) =>
     startTestGateway({
       providerUrl: first.url,
-      keys: Object.fromEntries(
-        Array.from({ length: 1_000 }, (_, n) => [`lsk_fault-${n}`, { loop: `fault-${n}` }]),
-      ),
+      keys: KEYS,
       config: {
         models: {
           both: both('openai'),
@@ -93,6 +91,9 @@ afterEach(async () => {
   await until('no connection to a provider in the middle of an answer', () => first.openSockets <= 4);
 });
 
+const KEYS = Object.fromEntries(
+  Array.from({ length: 1_000 }, (_, n) => [`lsk_fault-${n}`, { loop: `fault-${n}` }]),
+);
 const NO_BREAKER = {
   breaker: {
     window_s: 1,
@@ -565,6 +566,32 @@ for (const api of apis) {
     ]);
   });
 }
+
+test('an answer whose span cannot be written never looks whole', async () => {
+  const defaults = loadConfig(undefined, {});
+  const full = await startTestGateway({
+    providerUrl: first.url,
+    keys: KEYS,
+    config: {
+      gateway: { ...defaults.gateway, port: 0, spool: { ...defaults.gateway.spool, bytes_max: 1_000_000 } },
+    },
+  });
+  // What was said is on the span, which then has no room.
+  const long = 'half '.repeat(250_000);
+  try {
+    for (const api of apis) {
+      first.next(stream(api.events.map((event) => event.replace(/"half(way)?"/, `"${long}"`))));
+      const heard: string[] = [];
+      const error = await thrownBy(api.listen(full, newLoop(), heard).then(() => heard.join('').length));
+      assert.ok(error instanceof Error);
+      first.next(answer({ body: api.whole.replaceAll('"halfway"', `"${long}"`) }));
+      const lost = await thrownBy(api.ask(full, newLoop()));
+      assert.match(String(lost), /terminated|Connection error/);
+    }
+  } finally {
+    await full.close();
+  }
+});
 
 test('a stream slower than its floor of tokens is given up and told to be broken', async () => {
   const slow = await startTestGateway({

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { inFolder, runCli } from '../support/cli.ts';
@@ -13,6 +14,7 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
 } from '../support/scripted-provider.ts';
+import { startSpanReceiver } from '../support/span-receiver.ts';
 import { startTestStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
@@ -169,6 +171,62 @@ test('a worker that keeps dying ends the whole, and says so', async () => {
     assert.equal(await gateway.exited, 1);
     assert.match(gateway.log(), /Worker \d of the gateway died more than 5 times in 60 s/);
   });
+});
+
+test('new settings reach every worker, and the one that comes in the place of another', async () => {
+  const other = await startScriptedProvider(json(chatCompletion('from the other')));
+  try {
+    await withWorkers(async (gateway) => {
+      const path = join(gateway.folder, 'loopscope.yaml');
+      const change = (more: object) =>
+        writeFileSync(path, JSON.stringify({ data_dir: 'data', ...settings(), ...more }));
+      change({ limits: [{ scope: 'loop', max: { calls: 1 }, window: 'day' }] });
+      await until('limits are refused', () => /2 workers share limits.*not reloaded/.test(gateway.log()));
+
+      change({ providers: { openai: { base_url: `${other.url}/v1` } } });
+      await until('they are taken over', () => /settings reloaded/.test(gateway.log()));
+      const before = provider.requests.length;
+      const [victim] = gateway.children();
+      await Promise.all(Array.from({ length: 20 }, (_, i) => call(gateway.url, `changed-${i}`)));
+      process.kill(victim!, 'SIGKILL');
+      await until('another one is up', () => /is up again/.test(gateway.log()));
+      await until('both serve calls', async () => {
+        await call(gateway.url, 'changed');
+        return (await serving(gateway.url)) === 2;
+      });
+      assert.equal(provider.requests.length, before);
+    });
+  } finally {
+    await other.close();
+  }
+});
+
+test('what another number of workers left is delivered', async () => {
+  const receiver = await startSpanReceiver();
+  receiver.status = 503;
+  const folder = mkdtempSync(join(tmpdir(), 'loopscope-workers-left-'));
+  const start = (workers: number) =>
+    startRole('gateway', {
+      ...settings(),
+      data_dir: folder,
+      collector: { url: receiver.url },
+      gateway: { port: 0, workers },
+    });
+  try {
+    for (const workers of [1, 3, 2]) {
+      const gateway = await start(workers);
+      await Promise.all(Array.from({ length: 9 }, (_, i) => call(gateway.url, `left-${workers}-${i}`)));
+      await gateway.close();
+    }
+    receiver.status = 200;
+    const last = await start(1);
+    const runs = () => receiver.spans.flatMap(({ attributes }) => attributes['loopscope.run.id'] ?? []);
+    await until('the spans of all', () => new Set(runs()).size === 27);
+    await last.close();
+  } finally {
+    await receiver.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test('limits that each worker would count for itself are refused at the start', async () => {

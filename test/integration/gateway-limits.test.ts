@@ -462,6 +462,25 @@ test('`loopscope kill` stops a loop within a second, others go on, and a restart
   }
 });
 
+test('a loop that is killed gets nothing: no list of models, and no answer that was kept', async () => {
+  const loops = [LoopDefinition.parse({ loop: 'stopped', owner: 'us', cache: { ttl_s: 3_600 } })];
+  const gateway = await start([], { loops });
+  const openai = impatient(gateway, 'stopped');
+  for (const cache of ['miss', 'hit']) {
+    const { response } = await openai.chat.completions.create(question()).withResponse();
+    assert.equal(response.headers.get('x-loopscope-cache'), cache);
+  }
+  await gateway.kills.kill({ loop: 'stopped' });
+  await assert.rejects(openai.chat.completions.create(question()), { code: 'loop_killed' });
+  await assert.rejects(openai.models.list(), { code: 'loop_killed' });
+  await assert.rejects(openai.chat.completions.create(question(), { headers: { 'idempotency-key': 'k' } }), {
+    code: 'loop_killed',
+  });
+  assert.equal(provider.requests.length, 1);
+  await gateway.kills.revive({ loop: 'stopped' });
+  assert.equal(await ask(openai), undefined);
+});
+
 test('of many kills at once none is lost, and a file that is damaged revives nobody', async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'loopscope-kill-'));
   const folder = join(dataDir, 'gateway');

@@ -165,7 +165,7 @@ const figure = (name: string) =>
     context.figures
       .families(router.health, clock.now())
       .find((f) => f.name === name)!
-      .values.map(([labels, n]) => [Object.values(labels).join(' '), n]),
+      .samples.map(({ labels, value }) => [Object.values(labels).join(' '), value]),
   );
 
 test('an answer passes through as it came, in one attempt', async () => {

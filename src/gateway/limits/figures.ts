@@ -1,14 +1,7 @@
+import type { MetricFamily } from '../metric-family.ts';
 import type { Scope } from './settings.ts';
 
 /** Counts of what limits did, for `/metrics`. Labels come from fixed sets, so their number is bounded. */
-
-/** One metric in Prometheus' terms. */
-export interface MetricFamily {
-  name: string;
-  type: 'counter' | 'gauge';
-  help: string;
-  samples: { labels: Record<string, string>; value: number }[];
-}
 
 /** What is read off the parts at the time. */
 export interface LimitsNow {

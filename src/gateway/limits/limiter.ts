@@ -1,8 +1,9 @@
 import type { Clock } from '../../clock.ts';
+import type { MetricFamily } from '../metric-family.ts';
 import { type Amounts, MEASURES } from './amounts.ts';
 import { CALL_MS_MAX, Calendar } from './counters.ts';
 import { type Excess, exceeded, findExcess, gateOf, mayWait, placeOf } from './excess.ts';
-import { LimitFigures, type MetricFamily } from './figures.ts';
+import { LimitFigures } from './figures.ts';
 import type { KillSwitch } from './kill-switch.ts';
 import { type LimitedCall, type PlannedCounter, Plans } from './plan.ts';
 import {
@@ -99,10 +100,16 @@ export class Limiter {
     this.#plans = new Plans(rules);
   }
 
+  /** Why a loop or a run may call nothing at all; `undefined` where it may. */
+  stopped(call: Pick<LimitedCall, 'loop' | 'runId'>): Refusal | undefined {
+    const stopped = this.#kills.isKilled(call.loop, call.runId);
+    return stopped && this.#refuse(killed(stopped, call));
+  }
+
   /** Holds what a call may come to, or says why it may not be made. At once where counts are in memory and none waits. */
   reserve(call: LimitedCall): Outcome | Promise<Outcome> {
-    const stopped = this.#kills.isKilled(call.loop, call.runId);
-    if (stopped) return this.#refuse(killed(stopped, call));
+    const stopped = this.stopped(call);
+    if (stopped) return stopped;
     const planned = this.#plans.of(call);
     if (planned.length === 0) return UNLIMITED;
     if (this.#underWay.size >= UNDER_WAY_MAX) return this.#refuse(tooMany());

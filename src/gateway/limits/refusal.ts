@@ -80,7 +80,10 @@ export function waitedInVain(
   };
 }
 
-export const killed = (scope: 'loop' | 'run', { loop, runId }: LimitedCall): Refusal => ({
+export const killed = (
+  scope: 'loop' | 'run',
+  { loop, runId }: Pick<LimitedCall, 'loop' | 'runId'>,
+): Refusal => ({
   granted: false,
   scope,
   what: 'killed',

@@ -1,4 +1,7 @@
 import { Agent, request } from 'undici';
+import { collectorAuthorities } from '../../collector-trust.ts';
+import type { Config } from '../../config.ts';
+import { LoopscopeError } from '../../errors.ts';
 import type { Deliver, Delivery } from '../../spool/deliver.ts';
 
 export interface CollectorAddress {
@@ -7,6 +10,16 @@ export interface CollectorAddress {
   token?: string | undefined;
   /** Certificates to trust there, in PEM; the system's where not given. */
   authorities?: string[] | undefined;
+}
+
+/** The collector of the settings. Throws `config_invalid` where they name none. */
+export function collectorAddress(collector: Config['collector']): CollectorAddress {
+  if (!collector.url)
+    throw new LoopscopeError(
+      'config_invalid',
+      'gateway: expected collector.url (where spans go); it is not set.',
+    );
+  return { url: collector.url, token: collector.token, authorities: collectorAuthorities(collector) };
 }
 
 export interface DeliverFigures {

@@ -1,3 +1,4 @@
+import { type MetricFamily, samplesBy } from '../metric-family.ts';
 import type { FailureReason } from './failure.ts';
 import { type HealthBook, OUTCOMES } from './target.ts';
 
@@ -15,14 +16,6 @@ export type Withheld =
   | 'breaker'
   /** What was asked for may have been done already, and is not to be done twice. */
   | 'not_repeatable';
-
-/** One metric of Prometheus, its values with their labels. */
-export interface MetricFamily {
-  name: string;
-  type: 'counter' | 'gauge';
-  help: string;
-  values: [labels: Record<string, string>, value: number][];
-}
 
 const BREAKER_STATES = ['closed', 'rate_limited', 'open', 'half_open'] as const;
 
@@ -48,35 +41,35 @@ export class RoutingFigures {
       // Targets that differ in their key alone share a row.
       for (const state of BREAKER_STATES) add(states, `${state} ${name}`, now === state ? 1 : 0);
     }
-    const byTarget = (values: Map<string, number>, label: string): MetricFamily['values'] =>
+    const byTarget = (values: Map<string, number>, label: string): MetricFamily['samples'] =>
       [...values].map(([key, n]) => {
         const space = key.indexOf(' ');
-        return [{ target: key.slice(space + 1), [label]: key.slice(0, space) }, n];
+        return { labels: { target: key.slice(space + 1), [label]: key.slice(0, space) }, value: n };
       });
     return [
       {
         name: 'loopscope_gateway_attempts_total',
         type: 'counter',
         help: 'Attempts at a target, by how they ended',
-        values: byTarget(attempts, 'outcome'),
+        samples: byTarget(attempts, 'outcome'),
       },
       {
         name: 'loopscope_gateway_breaker_state',
         type: 'gauge',
         help: 'Targets by the state of their circuit breaker',
-        values: byTarget(states, 'state'),
+        samples: byTarget(states, 'state'),
       },
       {
         name: 'loopscope_gateway_retries_total',
         type: 'counter',
         help: 'Further attempts, by what made them necessary',
-        values: [...this.#retries].map(([reason, n]) => [{ reason }, n]),
+        samples: samplesBy('reason', this.#retries),
       },
       {
         name: 'loopscope_gateway_retries_withheld_total',
         type: 'counter',
         help: 'Failures that were not tried again, by what stood against it',
-        values: [...this.#withheld].map(([reason, n]) => [{ reason }, n]),
+        samples: samplesBy('reason', this.#withheld),
       },
     ];
   }
