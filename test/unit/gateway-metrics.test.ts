@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InferenceMetrics, type MeasuredCall } from '../../src/gateway/inference-metrics.ts';
-import { familyText } from '../../src/gateway/metrics.ts';
+import { familyText } from '../../src/gateway/metric-family.ts';
 import { labelWorkers } from '../../src/gateway-workers/metrics.ts';
 
 const call = (more: Partial<MeasuredCall> = {}): MeasuredCall => ({
