@@ -54,7 +54,7 @@ const ConfigFile = z.strictObject({
       port: port.default(4000),
       /** Calls that name no run belong to the loop's open run until it was quiet this long. */
       run_idle_s: z.number().positive().default(120),
-      /** Spans that no collector has yet, in `<data_dir>/gateway/spool`. */
+      /** Spans that no collector has yet, in `<data_dir>/gateway/spool`; of each worker in `…/gateway/worker-<n>/spool`. */
       spool: z
         .strictObject({
           /** What the span of an answer survives. `power_loss` forces the disk before the answer's last byte goes out. */

@@ -4,6 +4,16 @@ import type { CliContext } from './context.ts';
 import { removeEndpoints, writeEndpoints } from './endpoints.ts';
 import { untilInterrupted } from './interrupt.ts';
 
+const GATEWAY_HELP = `
+
+Loops call it in place of their provider: OPENAI_BASE_URL=http://127.0.0.1:4000/loops/my-loop/v1
+It needs a collector (collector.url), and delivers later what it cannot deliver now: <data_dir>/gateway.
+
+A change of loopscope.yaml holds from the next call on, for providers, models, routing, prices, limits, registry and
+gateway.access_log and nested_agents; of any other the log says that it takes effect at the next start.
+SIGTERM: /readyz says 503 at once, calls are taken for gateway.unready_s more, those under way have gateway.drain_s to end.
+All cores: gateway.workers (limits then need redis_url; /metrics has them apart, by the label worker).`;
+
 const COLLECTOR_HELP = `
 
 Listens on 4318 for OTLP over HTTP (protobuf or JSON: /v1/traces, /v1/logs, /v1/metrics) and on 4317 for OTLP over gRPC.
@@ -16,7 +26,7 @@ Settings: collector.host, port, grpc_port, token_env, tls and spool in loopscope
 Look: /readyz says why nothing is delivered, /metrics what was taken, \`loopscope doctor\` what waits.`;
 
 const SINGLE_ROLES: readonly (readonly [role: Role, description: string, more?: string])[] = [
-  ['gateway', 'run a gateway: what loops call instead of their provider'],
+  ['gateway', 'run a gateway: what loops call instead of their provider', GATEWAY_HELP],
   [
     'collector',
     'run a collector: takes OpenTelemetry (OTLP over HTTP and gRPC) and stores it',

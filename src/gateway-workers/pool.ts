@@ -1,12 +1,13 @@
 import cluster from 'node:cluster';
+import { type AddressInfo, createServer } from 'node:net';
 import { extname, join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import { familyText } from '../gateway/metric-family.ts';
+import { portInUse } from '../gateway/server.ts';
 import type { Registry } from '../registry/load.ts';
-import { freePorts } from '../store/server-host.ts';
 import { sentConfig } from './messages.ts';
 import { labelWorkers } from './metrics.ts';
 import { WorkerProcess } from './process.ts';
@@ -14,8 +15,8 @@ import { WorkerProcess } from './process.ts';
 /**
  * The gateway in several processes that share its port, for machines with several cores.
  *
- * - Each takes connections from the port by itself. Were they handed out by this process, as Node does by default, one
- *   that is on its way to a worker as that dies would hang for ever.
+ * - Each takes connections from the port by itself; on Linux the kernel shares them out. Were they handed out by this
+ *   process, as Node does by default, one that is on its way to a worker as that dies would hang for ever.
  * - Each has a spool of its own, `<data_dir>/gateway/worker-<n>/spool`. One that dies is replaced, with growing pauses,
  *   and its successor delivers what it left; one that has died too often in too short a time ends the whole.
  * - They end with this process, however that ends.
@@ -61,8 +62,7 @@ export async function startGatewayWorkers(options: GatewayWorkersOptions): Promi
     log.warn(
       'without redis_url each worker knows the Idempotency-Keys and cached answers of its own calls only',
     );
-  // Known here, so that one that comes when all others have died listens where they did.
-  const port = options.config.gateway.port || (await freePorts(1))[0]!;
+  const port = await claimPort(host, options.config.gateway.port);
   const onPort = (config: Config) => sentConfig({ ...config, gateway: { ...config.gateway, port } });
   let config = onPort(options.config);
 
@@ -199,6 +199,23 @@ function refuseLimits(workers: number, limits: Config['limits'], loops: Registry
     `gateway.workers: ${workers} workers share limits through Redis only, and limits are set (${where.join(', ')}). ` +
       'Set redis_url (LOOPSCOPE_REDIS_URL), or gateway.workers: 1.',
   );
+}
+
+/**
+ * A port that nobody listens on, for `0` a free one: the workers let each other in, and so would they another gateway.
+ * Throws `port_in_use`.
+ */
+async function claimPort(host: string, port: number): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? portInUse(host, port) : error),
+    );
+    server.listen({ host, port, exclusive: true }, resolve);
+  });
+  const claimed = (server.address() as AddressInfo).port;
+  await new Promise((resolve) => server.close(resolve));
+  return claimed;
 }
 
 const keepsDying = (worker: number) =>

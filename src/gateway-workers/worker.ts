@@ -57,6 +57,8 @@ async function start({ worker, config, loops }: ToWorker & { kind: 'start' }): P
       log,
       folder,
       spoolFolder: join(folder, `worker-${worker}`, 'spool'),
+      // Elsewhere they share one socket, of which one of them may take most connections that come at once.
+      reusePort: process.platform === 'linux',
       metrics: scrape,
     });
   } catch (error) {

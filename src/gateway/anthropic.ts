@@ -1,5 +1,5 @@
 import { errorBody, readError } from './anthropic/errors.ts';
-import { MessageStream } from './anthropic/message-stream.ts';
+import { isMessageOpening, MessageStream } from './anthropic/message-stream.ts';
 import { readAnswer, readRequest } from './anthropic/messages.ts';
 import type { Operation, Protocol } from './protocol.ts';
 
@@ -9,6 +9,7 @@ const messages: Operation = {
   readRequest,
   readAnswer,
   readStream: (textCharsMax) => new MessageStream(textCharsMax),
+  isOpening: isMessageOpening,
 };
 
 /** Anthropic's API. Counting tokens and batches are no calls: nothing is answered, or not now. */

@@ -244,6 +244,7 @@ class Call implements ProviderListener, Timed {
         repeatable: operation !== undefined || this.method === 'GET' || this.method === 'HEAD',
         gatewayKey,
         patience: callerTimeouts(headers),
+        isOpening: caller.definition?.on_broken_stream === 'restart' ? operation?.isOpening : undefined,
       },
       {
         start: (status, statusText, raw) => to.start(status, statusText, raw),

@@ -36,6 +36,8 @@ export interface Operation {
   readEnds?(first: string, last: string): AnswerFacts;
   /** Follows a stream event by event; of all its content together no more than `textCharsMax` is kept. */
   readStream(textCharsMax: number): StreamReader;
+  /** Whether an event of a stream says nothing yet: no text, no call of a tool, no error and no end. */
+  isOpening?(data: string): boolean;
 }
 
 export interface GatewayError {

@@ -39,6 +39,8 @@ export interface GatewayOptions {
   folder: string;
   /** In place of that `spool`: gateways that share a folder have one each. */
   spoolFolder?: string;
+  /** Whether others of the same user may listen on its port, and get their share of the connections. */
+  reusePort?: boolean;
   /** What `/metrics` says, where it is not of this gateway alone. */
   metrics?: () => Promise<string>;
   /** How long `close` waits for calls under way, in place of `gateway.drain_s`. */
@@ -166,15 +168,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host, port }, resolve);
+      server.listen({ host, port, reusePort: options.reusePort === true }, resolve);
     });
   } catch (error) {
     await close();
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    throw new LoopscopeError(
-      'port_in_use',
-      `gateway: port ${port} on ${host} is in use. Stop what runs there, or set gateway.port (LOOPSCOPE_GATEWAY_PORT; 0 picks a free one).`,
-    );
+    throw portInUse(host, port);
   }
   const address = server.address() as AddressInfo;
   const shownHost = address.family === 'IPv6' ? `[${address.address}]` : address.address;
@@ -195,3 +194,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
   };
 }
+
+export const portInUse = (host: string, port: number) =>
+  new LoopscopeError(
+    'port_in_use',
+    `gateway: port ${port} on ${host} is in use. Stop what runs there, or set gateway.port (LOOPSCOPE_GATEWAY_PORT; 0 picks a free one).`,
+  );

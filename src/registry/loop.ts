@@ -72,6 +72,11 @@ export const LoopDefinition = z.strictObject({
   team: name.optional(),
   /** Virtual models of its own, in place of those of the same name for all. */
   models: ModelsSettings.default({}),
+  /**
+   * A stream that breaks before it says anything, its opening events aside: told to the caller, or asked for again, where
+   * those events wait for the first word. What breaks after that is always told.
+   */
+  on_broken_stream: z.enum(['fail', 'restart']).default('fail'),
   limits: z.array(LoopLimitRule).default([]),
   /** Equal calls are answered from the first one's answer for so long; every one calls its provider without it. */
   cache: z

@@ -3,6 +3,7 @@ import { after, afterEach, before, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { type Config, loadConfig } from '../../src/config.ts';
+import { LoopDefinition } from '../../src/registry/loop.ts';
 import { A } from '../../src/span/attributes.ts';
 import {
   answer,
@@ -60,6 +61,7 @@ before(async () => {
     startTestGateway({
       providerUrl: first.url,
       keys: KEYS,
+      loops: RESTARTING,
       config: {
         models: {
           both: both('openai'),
@@ -91,8 +93,14 @@ afterEach(async () => {
   await until('no connection to a provider in the middle of an answer', () => first.openSockets <= 4);
 });
 
+const LOOPS_MAX = 1_000;
 const KEYS = Object.fromEntries(
-  Array.from({ length: 1_000 }, (_, n) => [`lsk_fault-${n}`, { loop: `fault-${n}` }]),
+  ['fault', 'restart'].flatMap((kind) =>
+    Array.from({ length: LOOPS_MAX }, (_, n) => [`lsk_${kind}-${n}`, { loop: `${kind}-${n}` }]),
+  ),
+);
+const RESTARTING = Array.from({ length: LOOPS_MAX }, (_, n) =>
+  LoopDefinition.parse({ loop: `restart-${n}`, owner: 'us', on_broken_stream: 'restart' }),
 );
 const NO_BREAKER = {
   breaker: {
@@ -134,6 +142,8 @@ interface Api {
   /** The events of a whole stream that says "half" and "way", and how many of them come before the second word. */
   events: string[];
   half: number;
+  /** An error in the middle of a stream, as the provider words it. */
+  failed: string;
   APIError: new (...args: never[]) => Error;
   InternalServerError: new (...args: never[]) => Error;
   RateLimitError: new (...args: never[]) => Error;
@@ -196,6 +206,7 @@ const apis: Api[] = [
       ),
     ),
     half: 2,
+    failed: sse({ error: { message: 'No.', type: 'server_error', param: null, code: null } }),
   },
   {
     ...OPENAI,
@@ -215,6 +226,9 @@ const apis: Api[] = [
       { type: 'response.completed', sequence_number: 3, response: response('halfway') },
     ]),
     half: 2,
+    failed: typed([
+      { type: 'error', code: 'server_error', message: 'No.', param: null, sequence_number: 1 },
+    ]).join(''),
   },
   {
     name: 'Anthropic messages',
@@ -241,6 +255,7 @@ const apis: Api[] = [
     whole: JSON.stringify(anthropicMessage('halfway')),
     events: split(anthropicEvents(['half', 'way'])),
     half: 4,
+    failed: typed([{ type: 'error', error: { type: 'overloaded_error', message: 'No.' } }]).join(''),
   },
 ];
 
@@ -257,7 +272,9 @@ const isTold = (api: Api, error: unknown): boolean =>
   error instanceof api.APIError && !(error instanceof api.APIConnectionError);
 
 let loops = 0;
-const newLoop = () => `fault-${++loops}`;
+const newLoop = (kind = 'fault') => `${kind}-${++loops}`;
+/** How many events a client hears of a whole stream: as many where an earlier target had begun one. */
+const heardWhole = new Map<string, number>();
 
 const attemptsOf = async (gateway: TestGateway, loop: string, n: number) => {
   const spans = n === 0 ? [] : await gateway.spansOf(loop, n, 'attempt');
@@ -277,6 +294,7 @@ for (const api of apis) {
       ? ['both', 'openai/model-a', 'other-openai/model-b']
       : ['claude', 'anthropic/model-a', 'other-anthropic/model-b'];
   const half = api.events.slice(0, api.half);
+  const opening = half.slice(0, -1);
 
   for (const [what, fault, status, type, reason, says] of [
     [
@@ -547,6 +565,59 @@ for (const api of apis) {
     ]);
     assert.equal(await api.ask(retrying, newLoop(), `limited ${api.name}`), 'halfway');
     assert.equal(first.requests.length, before + 1);
+  });
+
+  for (const [what, fault, reason] of [
+    ['is reset', cut({ how: 'rst', pieces: opening }), 'connection_lost'],
+    ['is closed', cut({ how: 'fin', pieces: opening }), 'connection_lost'],
+    ['ends in good order', stream(opening), 'cut'],
+    ['falls silent', hangInStream(opening), 'between_tokens_timeout'],
+    [
+      'is reset in the middle of its first word',
+      cut({ how: 'rst', pieces: [...opening, half.at(-1)!.slice(0, -9)] }),
+      'connection_lost',
+    ],
+    ['says that it failed', stream([...opening, api.failed], 20), 'stream_error'],
+  ] as const)
+    test(`${api.name}: a stream that ${what} before its first word is asked for again, where the loop wants it`, async () => {
+      const loop = newLoop('restart');
+      first.next(fault);
+      second.next(stream(api.events, 5));
+      const heard: string[] = [];
+      await api.listen(retrying, loop, heard, model);
+      assert.equal(heard.join(''), 'halfway');
+      assert.equal(heard.length, heardWhole.get(api.name) ?? heard.length);
+      heardWhole.set(api.name, heard.length);
+      const span = await retrying.callOf(loop);
+      assert.equal(span.failed, false);
+      assert.equal(span.attributes[A.outputText], 'halfway');
+      assert.deepEqual(await attemptsOf(retrying, loop, 2), [`${a} failed ${reason}`, `${b} answered -`]);
+    });
+
+  test(`${api.name}: without that it is told to be broken, and so is one that breaks after its first word`, async () => {
+    for (const [loop, pieces] of [
+      [newLoop(), opening],
+      [newLoop('restart'), half],
+    ] as const) {
+      const before = second.requests.length;
+      first.next(cut({ how: 'fin', pieces: [...pieces] }));
+      const error = await thrownBy(api.listen(retrying, loop, [], model));
+      assert.ok(isTold(api, error), String(error));
+      assert.equal(second.requests.length, before);
+      assert.deepEqual(await attemptsOf(retrying, loop, 1), [`${a} broken cut`]);
+    }
+  });
+
+  test(`${api.name}: what opens without end, or cannot be read, is passed on`, async () => {
+    const many = Array(2_000).fill(api.events[0]!);
+    first.next(cut({ how: 'fin', pieces: many }));
+    const before = second.requests.length;
+    assert.ok(isTold(api, await thrownBy(api.listen(retrying, newLoop('restart'), [], model))));
+    assert.equal(second.requests.length, before);
+    first.next(stream([...many, ...api.events.slice(1)]));
+    const heard: string[] = [];
+    await api.listen(retrying, newLoop('restart'), heard, model);
+    assert.equal(heard.join(''), 'halfway');
   });
 
   test(`${api.name}: when every target fails the caller is told of the last, and the spans of all`, async () => {

@@ -48,7 +48,14 @@ before(async () => {
   const { collector } = loadConfig(undefined, {});
   gateway = await startTestGateway({
     providerUrl: provider.url,
-    loops: [LoopDefinition.parse({ loop: 'hostile', owner: 'us', cache: { ttl_s: 60 } })],
+    loops: [
+      LoopDefinition.parse({ loop: 'hostile', owner: 'us', cache: { ttl_s: 60 } }),
+      LoopDefinition.parse({
+        loop: 'metered',
+        owner: 'us',
+        limits: [{ window: 'day', max: { tokens: 100_000, cost_usd: 100 } }],
+      }),
+    ],
     config: {
       collector: { ...collector, url: receiver.url },
       models: { virtual: { targets: [{ provider: 'openai', model: 'real' }], pick: 'priority' } },
@@ -159,6 +166,22 @@ for (const family of new Set(requests.map((request) => request.family)))
     assert.deepEqual(wrong, []);
     assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
   });
+
+test('a call that asks for more than there is takes nothing from the budget of the others', async () => {
+  const ask = async (more: object) => {
+    const response = await fetch(`${gateway.url}/loops/metered/v1/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify({ model: 'gpt-4o', messages: [], ...more }),
+    });
+    await response.text();
+    return response.status;
+  };
+  for (const n of [1, Number.MAX_SAFE_INTEGER, 1e308, -1])
+    for (const max_tokens of [Number.MAX_SAFE_INTEGER, 1e308])
+      assert.ok([200, 429].includes(await ask({ n, max_tokens })));
+  assert.equal(await ask({ n: Number.MAX_SAFE_INTEGER, max_tokens: Number.MAX_SAFE_INTEGER }), 429);
+  for (let i = 0; i < 20; i++) assert.equal(await ask({ max_tokens: 100 }), 200);
+});
 
 test('no key is in the log, in the files of the spool, or on a span', async () => {
   assertNoSecret(logged.join('\n'), 'the log');

@@ -201,6 +201,21 @@ test('new settings reach every worker, and the one that comes in the place of an
   }
 });
 
+test('a kill reaches every worker, without Redis too', async () => {
+  await withWorkers(async (gateway) => {
+    await until('both serve calls', async () => {
+      await call(gateway.url, 'before');
+      return (await serving(gateway.url)) === 2;
+    });
+    const { code } = await runCli(['kill', LOOP, '--config', join(gateway.folder, 'loopscope.yaml')]);
+    assert.equal(code, 0);
+    await until('no worker lets it call', async () => {
+      const calls = await Promise.all(Array.from({ length: 20 }, (_, i) => call(gateway.url, `killed-${i}`)));
+      return !calls.includes(true);
+    });
+  });
+});
+
 test('what another number of workers left is delivered', async () => {
   const receiver = await startSpanReceiver();
   receiver.status = 503;
@@ -250,14 +265,19 @@ test('limits that each worker would count for itself are refused at the start', 
   assert.match(ofLoop.stderr, /limited\.yaml/);
 });
 
-test('a port that is taken is refused as one process refuses it', async () => {
-  const taken = new URL(provider.url).port;
-  await inFolder(async (folder) => {
-    const path = join(folder, 'loopscope.yaml');
-    const gateway = { port: Number(taken), workers: 2 };
-    writeFileSync(path, JSON.stringify({ data_dir: 'data', log_level: 'silent', ...settings(), gateway }));
-    const { code, stderr } = await runCli(['gateway', '--config', path]);
-    assert.equal(code, 1);
-    assert.match(stderr, new RegExp(`port ${taken} on 127.0.0.1 is in use`));
+test('a port that is taken is refused as one process refuses it, also where workers have it', async () => {
+  await withWorkers(async (other) => {
+    for (const taken of [provider.url, other.url].map((url) => new URL(url).port))
+      await inFolder(async (folder) => {
+        const path = join(folder, 'loopscope.yaml');
+        const gateway = { port: Number(taken), workers: 2 };
+        writeFileSync(
+          path,
+          JSON.stringify({ data_dir: 'data', log_level: 'silent', ...settings(), gateway }),
+        );
+        const { code, stderr } = await runCli(['gateway', '--config', path]);
+        assert.equal(code, 1);
+        assert.match(stderr, new RegExp(`port ${taken} on 127.0.0.1 is in use`));
+      });
   });
 });

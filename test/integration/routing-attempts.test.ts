@@ -542,6 +542,67 @@ test('a request that cannot be sent is not tried again and held against nobody',
   assert.equal(figure('loopscope_gateway_breaker_state')['first closed'], 1);
 });
 
+/** Ten times as fast as time. */
+const hurry = () => {
+  const fast = { ...clock, sleep: (ms: number, signal?: AbortSignal) => clock.sleep(ms / 10, signal) };
+  context = { ...context, deadlines: new Deadlines({ clock: fast, log: pino({ level: 'silent' }) }) };
+};
+const OPENING = 'data: {"opening":1}\n\n';
+const isOpening = (data: string) => data.includes('opening');
+
+test('a stream that opens and then is long in coming to the point is passed on, and nothing is tried any more', async () => {
+  open({ timeouts: { between_tokens_s: 30 } });
+  hurry();
+  first.next(hangInStream([OPENING]));
+  const seen = start({ model: 'both', isOpening });
+  await until('the opening', () => seen.body === OPENING);
+  assert.equal(seen.status, 200);
+  await until('the silence to be too long', () => seen.end);
+  assert.deepEqual(outcomes(seen), ['first broken between_tokens_timeout']);
+});
+
+test('an opening that goes to a caller who does not read is passed on when it does', async () => {
+  open({});
+  first.next(stream([OPENING, OPENING, 'data: word\n\n', 'data: end\n\n'], 5));
+  const seen = start({ model: 'both', isOpening, slow: true });
+  await until('the opening and the first word', () => seen.body !== '');
+  assert.equal(seen.body, `${OPENING}${OPENING}data: word\n\n`);
+  await until('the rest', () => {
+    seen.resume();
+    return seen.end;
+  });
+  assert.ok(seen.body.endsWith('data: end\n\n'));
+});
+
+test('the caller that leaves in an opening ends it, and the total time does so too', async () => {
+  open({});
+  first.next(hangInStream([OPENING]));
+  const before = first.requests.length;
+  const seen = start({ model: 'both', isOpening });
+  await until('the provider to be asked', () => first.requests.length > before);
+  seen.cancel();
+  assert.deepEqual(outcomes(seen), ['first cancelled']);
+  open({ timeouts: { total_s: 0.3 } });
+  first.next(hangInStream([OPENING]));
+  const late = await call({ model: 'both', isOpening });
+  assert.equal(reasonOf(late), 'total_timeout');
+  assert.equal(late.status, undefined);
+});
+
+test('with the last attempt, and in what is no stream or is compressed, nothing is held back', async () => {
+  open({ retries: { max: 0 } });
+  first.next(cut({ how: 'fin', pieces: [OPENING] }));
+  assert.equal((await call({ model: 'both', isOpening })).body, OPENING);
+  open({});
+  const gzip = { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' };
+  for (const headers of [{}, gzip] as Record<string, string>[]) {
+    first.next(answer({ headers: { ...headers, 'content-length': '100' }, body: OPENING }));
+    const seen = start({ model: 'both', isOpening });
+    await until('what came', () => seen.body === OPENING);
+    seen.cancel();
+  }
+});
+
 test('two hundred calls at once against a provider that fails every other time all get their answer', async () => {
   open({ retries: { ...QUICK, max: 6 }, breaker: { consecutive_failures: 10_000, calls_min: 10_000 } });
   let n = 0;

@@ -136,6 +136,18 @@ export class MessageStream implements StreamReader {
   }
 }
 
+/** The message's head, a sign of life, or the beginning of a block of text that has none yet. */
+export function isMessageOpening(data: string): boolean {
+  const event = parseObject(data);
+  const type = event?.['type'];
+  if (type === 'message_start' || type === 'ping') return true;
+  const block = type === 'content_block_start' ? asObject(event?.['content_block']) : undefined;
+  return (
+    block !== undefined &&
+    ((block['type'] === 'text' && !block['text']) || (block['type'] === 'thinking' && !block['thinking']))
+  );
+}
+
 function blockPart({ start, text }: Block): Part {
   const content = text.toString();
   if (start['type'] === 'text') return toPart({ ...start, text: content });

@@ -12,7 +12,7 @@ import {
   type RequestFacts,
   toJson,
 } from '../protocol.ts';
-import { ChoiceStream } from './choice-stream.ts';
+import { ChoiceStream, isChoiceOpening } from './choice-stream.ts';
 import { readUsage } from './usage.ts';
 
 /** Chat completions, as OpenAI and everyone compatible with it speaks them. */
@@ -22,6 +22,7 @@ export const chat: Operation = {
   readRequest,
   readAnswer,
   readStream: (textCharsMax) => new ChoiceStream(textCharsMax),
+  isOpening: isChoiceOpening,
 };
 
 function readRequest(value: unknown): RequestFacts {

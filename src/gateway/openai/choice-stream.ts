@@ -33,6 +33,21 @@ interface Choice {
   finishReason?: string;
 }
 
+/** A chunk that only names the role, or none of whose choices says anything. */
+export function isChoiceOpening(data: string): boolean {
+  const chunk = parseObject(data);
+  if (!chunk || chunk['error'] || chunk['usage']) return false;
+  return asArray(chunk['choices']).every((value) => {
+    const choice = asObject(value) ?? {};
+    const said = Object.entries(asObject(choice['delta']) ?? {}).some(
+      ([name, part]) => name !== 'role' && part !== null && part !== '' && !isEmptyList(part),
+    );
+    return !said && !choice['finish_reason'] && !choice['text'];
+  });
+}
+
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+
 /** Chunks of choices to `[DONE]`; usage comes in one of the last. */
 export class ChoiceStream implements StreamReader {
   readonly #room: Room;

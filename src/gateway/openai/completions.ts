@@ -1,6 +1,6 @@
 import { asArray, asObject, asString, type Operation, type RequestFacts } from '../protocol.ts';
 import { readAnswer, readSampling } from './chat.ts';
-import { ChoiceStream } from './choice-stream.ts';
+import { ChoiceStream, isChoiceOpening } from './choice-stream.ts';
 
 /** The older text completions: a prompt in, choices with a text out. Base models and code models still take them. */
 export const completions: Operation = {
@@ -8,6 +8,7 @@ export const completions: Operation = {
   readRequest,
   readAnswer,
   readStream: (textCharsMax) => new ChoiceStream(textCharsMax),
+  isOpening: isChoiceOpening,
 };
 
 function readRequest(value: unknown): RequestFacts {

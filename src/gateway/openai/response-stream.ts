@@ -140,6 +140,12 @@ interface Item {
   refusal: TextBuffer;
 }
 
+const OPENINGS = new Set(['response.created', 'response.queued', 'response.in_progress']);
+
+/** An event that says that the response was begun, and no more. */
+export const isResponseOpening = (data: string): boolean =>
+  OPENINGS.has(asString(parseObject(data)?.['type']) ?? '');
+
 const ENDS = new Set(['response.completed', 'response.incomplete', 'response.failed', 'response.cancelled']);
 
 /** An item as the API would have given it whole. */

@@ -12,7 +12,7 @@ import {
   type Usage,
 } from '../protocol.ts';
 import { answerMessages, contentText, isMessage, itemMessage } from './items.ts';
-import { ResponseStream } from './response-stream.ts';
+import { isResponseOpening, ResponseStream } from './response-stream.ts';
 import { readTier } from './usage.ts';
 
 /** OpenAI's Responses API. The conventions have no word of its own for it: it is a chat. */
@@ -22,6 +22,7 @@ export const responses: Operation = {
   readRequest,
   readAnswer: readResponse,
   readStream: (textCharsMax) => new ResponseStream(textCharsMax, readResponse),
+  isOpening: isResponseOpening,
 };
 
 function readRequest(value: unknown): RequestFacts {

@@ -4,6 +4,7 @@ import { beginsWithError, isEventStream, type RawHeaders, rawHeaders } from './a
 import type { Ticket } from './breaker.ts';
 import type { Timed } from './deadlines.ts';
 import { type FailureReason, failureReason, isOurOwn, ProviderFailure } from './failure.ts';
+import { OPENING_MS_MAX, type Opening, openingOf } from './opening.ts';
 import { isRetryableStatus, retryAdvice } from './retry.ts';
 import type { AttemptNotice, AttemptOwner } from './routed-call.ts';
 import { PACE_WINDOW_MS, StreamPace } from './stream-pace.ts';
@@ -26,7 +27,8 @@ const NEVER = Number.POSITIVE_INFINITY;
  *                     └─────► draining ──┘    a failure with a body that is read to its end
  *
  * - The start of an answer is held back until its first byte came, for as long as another attempt could follow: a
- *   provider that accepts and then hangs or breaks off has answered nothing.
+ *   provider that accepts and then hangs or breaks off has answered nothing. Where the call wants it, so are a stream's
+ *   events that say nothing yet.
  * - `settle` says once how the target did, `#end` once that the attempt is over. After that nothing is listened to.
  * - While the caller does not read, only the call's total time runs: that is not the provider's silence.
  */
@@ -54,6 +56,9 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
   #silenceDueMs = NEVER;
   #held: Buffer[] = [];
   #heldBytes = 0;
+  /** What came of a stream that has said nothing yet, and for how long it may wait. */
+  #opening: Opening | undefined;
+  #openingDueMs = NEVER;
 
   constructor(owner: AttemptOwner, target: Target, number: number) {
     this.#owner = owner;
@@ -144,6 +149,12 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
       if (this.#isOver) return;
     }
     this.#pace?.took(chunk);
+    if (!this.#opening) this.#deliver(controller, chunk);
+    else if (this.#opening.holds(chunk)) this.#due(this.#owner.policy.betweenTokensMs);
+    else if (!this.#opening.failed || !this.#startsAnew()) this.#endOpening(controller);
+  }
+
+  #deliver(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     const { listener, policy, totalDueMs } = this.#owner;
     if (listener.data(chunk)) {
       this.#due(policy.betweenTokensMs);
@@ -159,6 +170,10 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
     if (this.#isOver) return;
     if (this.#phase === 'draining') {
       this.#drained(true);
+      return;
+    }
+    if (this.#opening) {
+      this.#fail('cut', undefined);
       return;
     }
     if (this.#phase !== 'answering') this.#passOn();
@@ -186,12 +201,17 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
       return;
     }
     const { context, totalDueMs } = this.#owner;
-    this.#paceDueMs = context.deadlines.in(PACE_WINDOW_MS);
-    this.dueMs = Math.min(this.#silenceDueMs, this.#paceDueMs, totalDueMs);
+    const { nowMs } = context.deadlines;
+    if (nowMs >= this.#openingDueMs) this.#endOpening(this.#controller!);
+    if (this.#isOver) return;
+    if (!this.#paused) {
+      if (nowMs >= this.#paceDueMs) this.#paceDueMs = context.deadlines.in(PACE_WINDOW_MS);
+      this.dueMs = Math.min(this.#silenceDueMs, this.#paceDueMs, this.#openingDueMs, totalDueMs);
+    }
     context.deadlines.add(this);
   }
 
-  /** What took too long; `undefined` where a window of the stream is over and it was fast enough. */
+  /** What took too long; `undefined` where a window of the stream is over and it was fast enough, or its opening. */
   #overdue(): FailureReason | undefined {
     const { context, totalDueMs } = this.#owner;
     const { nowMs } = context.deadlines;
@@ -199,7 +219,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
     if (this.#phase === 'connecting') return 'connect_timeout';
     if (!this.#gotData) return 'first_token_timeout';
     if (nowMs >= this.#silenceDueMs) return 'between_tokens_timeout';
-    return this.#pace?.endWindow() ? 'too_slow' : undefined;
+    return nowMs >= this.#paceDueMs && this.#pace?.endWindow() ? 'too_slow' : undefined;
   }
 
   /** The answer has a status that says no. */
@@ -238,13 +258,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
   #firstByte(chunk: Buffer): void {
     const { context, routed, policy } = this.#owner;
     if (this.outcome === undefined && beginsWithError(chunk) && isEventStream(this.#headers)) {
-      this.#settle('failed', 'stream_error');
-      if (this.#phase === 'waiting' && this.#owner.plansAnother('stream_error', undefined)) {
-        this.#end();
-        this.#close();
-        this.#owner.again(undefined);
-        return;
-      }
+      if (this.#startsAnew()) return;
     }
     if (routed.plan.measures && this.outcome === undefined)
       this.target.health.measured(Number(context.clock.nowNs() - this.startNs) / 1e6);
@@ -252,7 +266,29 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
       this.#pace = new StreamPace(policy.tokensPerSMin);
       this.#paceDueMs = context.deadlines.in(PACE_WINDOW_MS);
     }
-    if (this.#phase !== 'answering') this.#passOn();
+    if (this.#phase === 'answering') return;
+    this.#opening = openingOf(routed.isOpening, this.#headers);
+    if (this.#opening) this.#openingDueMs = context.deadlines.in(OPENING_MS_MAX);
+    else this.#passOn();
+  }
+
+  /** Gives up a stream that is an error from its first words on, where another attempt follows. */
+  #startsAnew(): boolean {
+    this.#settle('failed', 'stream_error');
+    if (this.#phase !== 'waiting' || !this.#owner.plansAnother('stream_error', undefined)) return false;
+    this.#end();
+    this.#close();
+    this.#owner.again(undefined);
+    return true;
+  }
+
+  /** Passes on what was held back of the stream; from now on it goes to the caller as it comes. */
+  #endOpening(controller: Dispatcher.DispatchController): void {
+    const held = this.#opening!.bytes();
+    this.#opening = undefined;
+    this.#openingDueMs = NEVER;
+    this.#passOn();
+    if (!this.#isOver) this.#deliver(controller, held);
   }
 
   #passOn(): void {
@@ -313,6 +349,6 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
 
   #due(ms: number): void {
     this.#silenceDueMs = this.#owner.context.deadlines.in(ms);
-    this.dueMs = Math.min(this.#silenceDueMs, this.#paceDueMs, this.#owner.totalDueMs);
+    this.dueMs = Math.min(this.#silenceDueMs, this.#paceDueMs, this.#openingDueMs, this.#owner.totalDueMs);
   }
 }

@@ -28,6 +28,8 @@ export interface RoutedCall {
   /** Whether it is made with the gateway's keys. A rate limit of a caller's own key says nothing of the target. */
   gatewayKey: boolean;
   patience: CallerTimeouts;
+  /** Which events of a stream say nothing yet; where given, they are held back while another attempt could follow. */
+  isOpening?: ((data: string) => boolean) | undefined;
 }
 
 /** One attempt, as it is told of. What is not known yet is `undefined`. */
