@@ -1,34 +1,22 @@
 import { contentHash, inputHash } from '../records/normalize.ts';
 import { A } from '../span/attributes.ts';
 import { LIMITS } from '../span/limits.ts';
+import type { Asked } from './asked.ts';
 import type { Caller } from './identity.ts';
 import { pathPattern } from './path-pattern.ts';
-import { type AnswerFacts, type Operation, type RequestFacts, toJson, type Usage } from './protocol.ts';
+import { type AnswerFacts, type RequestFacts, toJson, type Usage } from './protocol.ts';
 import type { ProviderTarget } from './provider.ts';
 import { Attributes, type SpanDraft } from './record/span-draft.ts';
-import type { CallRoute } from './route.ts';
-import { agentOf, type OpenRun } from './runs.ts';
+import { agentOf } from './runs.ts';
 import type { TapResult } from './tap.ts';
 import { readVerdict } from './verdict.ts';
 
 /** A model call, or another request below a provider, as it is recorded. */
 export interface CallRecord {
-  method: string;
-  route: CallRoute;
-  operation: Operation['name'] | undefined;
+  asked: Asked;
   /** `gen_ai.provider.name`, and where it was reached. */
   providerName: string;
   endpoint: ProviderTarget;
-  caller: Caller;
-  isNested: boolean;
-  /** `undefined` for a request that is no model call and came while no run was open. */
-  run: OpenRun | undefined;
-  /** The caller's trace where it brought one, else the run's. */
-  traceId: string;
-  spanId: string;
-  /** `undefined` for what is not a model call. */
-  request: RequestFacts | undefined;
-  startNs: bigint;
   endNs: bigint;
   /** When the first byte of the answer's body came. */
   firstChunkNs: bigint | undefined;
@@ -49,19 +37,20 @@ const VERSION_CHARS = 12;
 
 /** The span of a call. What is not known is not on it. */
 export function callSpan(record: CallRecord): SpanDraft {
-  const { caller, run, traceId, operation, request, route } = record;
+  const { asked } = record;
+  const { caller, run, traceId, operation, request, route } = asked;
   const errorType = errorTypeOf(record);
   const attributes = new Attributes();
   attributes.add(A.loop, caller.loop);
   attributes.add(A.runId, run?.runId);
   attributes.add(A.registered, caller.definition !== undefined);
   attributes.add(A.record, operation ? 'call' : 'request');
-  attributes.add(A.operation, operation);
+  attributes.add(A.operation, operation?.name);
   attributes.add(A.provider, record.providerName);
   attributes.add(A.agentName, caller.agent);
   attributes.add(A.agentRole, caller.role);
   attributes.add(A.parentAgent, caller.parentAgent);
-  if (record.isNested) attributes.add(A.nestedAgent, true);
+  if (asked.isNested) attributes.add(A.nestedAgent, true);
   attributes.add(A.conversationId, caller.conversationId ?? request?.conversationId);
   attributes.add(A.itemId, caller.itemId);
   attributes.add(A.serverAddress, record.endpoint.address);
@@ -69,7 +58,7 @@ export function callSpan(record: CallRecord): SpanDraft {
   attributes.add(A.httpStatus, record.status);
   attributes.add(A.errorType, errorType);
   if (record.firstChunkNs !== undefined)
-    attributes.add(A.timeToFirstChunk, Number(record.firstChunkNs - record.startNs) / 1e9);
+    attributes.add(A.timeToFirstChunk, Number(record.firstChunkNs - asked.startNs) / 1e9);
   if (record.attempts > 1) attributes.add(A.attempts, record.attempts);
   attributes.add(A.replayedTraceId, record.origin?.traceId);
   attributes.add(A.replayedSpanId, record.origin?.spanId);
@@ -77,25 +66,25 @@ export function callSpan(record: CallRecord): SpanDraft {
   if (record.tap.answer) addAnswer(attributes, record, record.tap.answer, errorType);
   const name =
     operation === undefined
-      ? `${record.method} ${pathPattern(route.path)}`
-      : `${operation} ${request?.model ?? ''}`.trimEnd();
+      ? `${asked.method} ${pathPattern(route.path)}`
+      : `${operation.name} ${request?.model ?? ''}`.trimEnd();
   return {
     traceId,
-    spanId: record.spanId,
+    spanId: asked.spanId,
     parentSpanId: caller.remote?.spanId ?? (run && agentOf(run, caller.agent, caller.parentAgent)),
     traceState: caller.remote?.traceState,
     name: name.slice(0, LIMITS.nameLengthMax),
     kind: 'Client',
-    startNs: record.startNs,
+    startNs: asked.startNs,
     endNs: record.endNs,
     attributes,
     error: errorType,
   };
 }
 
-function errorTypeOf({ errorType, tap, status, request }: CallRecord): string | undefined {
+function errorTypeOf({ errorType, tap, status, asked }: CallRecord): string | undefined {
   // Some clients close the connection as soon as the stream says that it is over: they have the whole answer.
-  const leftWithAll = errorType === 'client_disconnected' && request?.stream && tap.answer?.complete;
+  const leftWithAll = errorType === 'client_disconnected' && asked.request?.stream && tap.answer?.complete;
   if (errorType !== undefined && !leftWithAll) return errorType;
   if (tap.errorType !== undefined) return tap.errorType;
   if (status !== undefined && status >= 400) return String(status);
@@ -121,7 +110,7 @@ function addRequest(attributes: Attributes, caller: Caller, request: RequestFact
 
 function addAnswer(
   attributes: Attributes,
-  { caller, request, usage, costUsd }: CallRecord,
+  { asked: { caller, request }, usage, costUsd }: CallRecord,
   answer: AnswerFacts,
   errorType: string | undefined,
 ): void {

@@ -1,18 +1,18 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LoopscopeError } from '../errors.ts';
-import type { LoopDefinition } from '../registry/loop.ts';
-import { answerError, toGatewayError } from './answer-error.ts';
+import { toGatewayError } from './answer-error.ts';
+import { type Asked, type Incoming, readAsked } from './asked.ts';
 import { attemptSpans } from './attempt-span.ts';
+import { countCall } from './call-figures.ts';
 import { callSpan } from './call-span.ts';
+import { CallerResponse } from './caller-response.ts';
 import type { CallContext, ConfiguredProvider, Settings } from './context.ts';
-import { hasOwnKey, reasonPhrase, requestHeaders, responseHeaders } from './headers.ts';
+import { hasOwnKey, requestHeaders } from './headers.ts';
 import type { AnswerRecorder } from './idempotency/recording.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
-import { type Caller, identify, roleOf } from './identity.ts';
+import { identify, roleOf } from './identity.ts';
 import { type Refusal, refusalError } from './limits/refusal.ts';
 import type { Reservation } from './limits/reservation.ts';
-import { pathPattern } from './path-pattern.ts';
-import type { GatewayError, Operation, RequestFacts } from './protocol.ts';
+import type { GatewayError } from './protocol.ts';
 import type { ProviderCall, ProviderListener, ProviderRequest } from './provider.ts';
 import type { CallRoute } from './route.ts';
 import { isEventStream } from './routing/answer-head.ts';
@@ -25,14 +25,7 @@ import type { Plan } from './routing/plan.ts';
 import { callerTimeouts } from './routing/retry.ts';
 import type { AttemptNotice } from './routing/routed-call.ts';
 import type { Target } from './routing/target.ts';
-import { isSubAgent, type OpenRun } from './runs.ts';
 import { openTap, type Tap, type TapResult } from './tap.ts';
-
-interface Incoming {
-  message: IncomingMessage;
-  body: Buffer | undefined;
-  response: ServerResponse;
-}
 
 /**
  * One request on its way:
@@ -53,7 +46,7 @@ export async function handleCall(context: CallContext, route: CallRoute, incomin
     identity,
     settings.strict,
   );
-  await new Call(context, route, incoming, caller, startNs).begin();
+  await new Call(context, incoming, readAsked(context, route, incoming, caller, startNs)).begin();
 }
 
 /**
@@ -64,32 +57,18 @@ class Call implements ProviderListener, Timed {
   private readonly context: CallContext;
   /** As they were when it began. */
   private readonly settings: Settings;
-  private readonly route: CallRoute;
   private readonly incoming: Incoming;
-  private readonly method: string;
-  private readonly caller: Caller;
-  private readonly startNs: bigint;
-  private readonly operation: Operation | undefined;
-  private readonly json: unknown;
-  private readonly request: RequestFacts | undefined;
-  private readonly run: OpenRun | undefined;
-  private readonly traceId: string;
-  private readonly spanId: string;
-  private readonly isNested: boolean;
-  /** What we add to the answer's headers. */
-  private readonly ours: Record<string, string>;
+  private readonly asked: Asked;
+  private readonly answer: CallerResponse;
   private readonly attempts: AttemptNotice[] = [];
   private replayed: Replayed | undefined;
   private reservation: Reservation | undefined;
   /** Whom to ask for more of the answer, and to tell that nobody wants it. */
   private provider: ProviderCall | undefined;
   private status: number | undefined;
-  private statusText = '';
-  private rawHeaders: string[] = [];
   private isStream = false;
   private tap: Tap | undefined;
   private firstChunkNs: bigint | undefined;
-  private held: Buffer | undefined;
   private state: 'under way' | 'settled' | 'recorded' = 'under way';
   private hasEnded = false;
   private hasLeft = false;
@@ -101,50 +80,29 @@ class Call implements ProviderListener, Timed {
   /** Resolves when its span is on disk, or is known not to get there. */
   private readonly recorded = Promise.withResolvers<void>();
 
-  constructor(context: CallContext, route: CallRoute, incoming: Incoming, caller: Caller, startNs: bigint) {
+  constructor(context: CallContext, incoming: Incoming, asked: Asked) {
     this.context = context;
     this.settings = context.settings;
-    this.route = route;
     this.incoming = incoming;
-    this.method = incoming.message.method ?? 'GET';
-    this.caller = caller;
-    this.startNs = startNs;
-    const { runs, clock } = context;
-    this.operation = route.protocol.operation(this.method, route.path);
-    this.json = this.operation && parseBody(incoming.body);
-    this.request = this.operation?.readRequest(this.json);
-    const { loop, remote, definition, parentAgent } = caller;
-    // A request that is no model call joins a run and opens none: a look at the list of models is no work.
-    const runId = caller.runId ?? (this.operation ? runs.implicitRun(loop) : runs.openImplicitRun(loop));
-    const registered = definition !== undefined;
-    this.run =
-      runId === undefined
-        ? undefined
-        : runs.touch({ loop, runId, registered, traceId: remote?.traceId }, startNs);
-    this.isNested =
-      parentAgent !== undefined &&
-      (roleOf(definition, parentAgent, undefined) === 'sub' ||
-        (this.run !== undefined && isSubAgent(this.run, parentAgent)));
-    if (this.isNested && this.settings.nestedAgents === 'refuse') throw nested(caller);
-    if (this.run) runs.callStarted(this.run);
-    this.traceId = remote?.traceId ?? this.run?.traceId ?? clock.randomHex(16);
-    this.spanId = clock.randomHex(8);
-    this.ours = { 'x-loopscope-trace': this.traceId };
-    if (this.run) this.ours['x-loopscope-run'] = this.run.runId;
+    this.asked = asked;
+    this.answer = new CallerResponse(incoming.response, () => this.provider?.resume());
+    this.answer.ours['x-loopscope-trace'] = asked.traceId;
+    if (asked.run) this.answer.ours['x-loopscope-run'] = asked.run.runId;
   }
 
   /** Leads it to its first attempt, or to a refusal. Throws bugs only. */
   async begin(): Promise<void> {
     const { response } = this.incoming;
     this.context.unrecorded.add(this.recorded.promise);
-    // A caller that is gone in the middle of a write is told of by `close`, which follows.
-    response.on('error', () => {});
     response.on('close', () => this.callerLeft());
     if (response.destroyed) this.callerLeft();
     if (this.hasLeft) return;
     try {
       // Not even an answer that costs nothing: a loop that was stopped is to do no more.
-      const stopped = this.context.limiter.stopped({ loop: this.caller.loop, runId: this.run?.runId });
+      const stopped = this.context.limiter.stopped({
+        loop: this.asked.caller.loop,
+        runId: this.asked.run?.runId,
+      });
       if (stopped) throw this.limited(stopped);
       const replayed = this.replay();
       this.isClaiming = replayed instanceof Promise;
@@ -152,7 +110,7 @@ class Call implements ProviderListener, Timed {
       this.isClaiming = false;
       if (this.replayed?.kind === 'refused') throw this.replayed.error;
       if (this.replayed) {
-        Object.assign(this.ours, this.replayed.headers);
+        Object.assign(this.answer.ours, this.replayed.headers);
         this.provider = this.replayed.reader;
         if (this.hasLeft) this.replayed.reader.hangUp();
         this.replayed.reader.play(this);
@@ -171,7 +129,8 @@ class Call implements ProviderListener, Timed {
   }
 
   private replay(): ReturnType<CallContext['replay']['begin']> {
-    const { route, caller, incoming, method, json, traceId, spanId } = this;
+    const { route, caller, method, json, traceId, spanId } = this.asked;
+    const { message, body } = this.incoming;
     return this.context.replay.begin(
       {
         provider: route.provider,
@@ -179,8 +138,8 @@ class Call implements ProviderListener, Timed {
         loop: caller.loop,
         method,
         path: route.path + route.query,
-        headers: incoming.message.headers,
-        body: incoming.body,
+        headers: message.headers,
+        body,
         json,
         virtualKey: caller.virtualKey,
         cacheTtlS: caller.definition?.cache?.ttl_s,
@@ -191,10 +150,10 @@ class Call implements ProviderListener, Timed {
 
   /** Holds what the call may come to. Throws what its limits say. */
   private async admit(): Promise<void> {
-    const { operation, request, caller, route, run, incoming } = this;
-    if (!operation || !request) return;
+    const { request, caller, route, run } = this.asked;
+    if (!request) return;
     const { limiter, clock } = this.context;
-    const bytes = incoming.body?.length ?? 0;
+    const bytes = this.incoming.body?.length ?? 0;
     const { prices } = this.settings;
     const outcome = limiter.reserve({
       loop: caller.loop,
@@ -217,18 +176,19 @@ class Call implements ProviderListener, Timed {
   }
 
   private limited(refusal: Refusal): LoopscopeError {
-    if (refusal.retryAfterS !== undefined) this.ours['retry-after'] = String(refusal.retryAfterS);
+    if (refusal.retryAfterS !== undefined) this.answer.ours['retry-after'] = String(refusal.retryAfterS);
     return refusalError(refusal);
   }
 
   /** Asks a target for the answer. Throws where there is none that could be asked. */
   private ask(): void {
-    const { route, caller, incoming, operation, context } = this;
-    const { headers } = incoming.message;
+    const { context, asked } = this;
+    const { route, caller, operation, method } = asked;
+    const { headers } = this.incoming.message;
     const { api } = this.configured(route.provider);
     const gatewayKey = caller.virtualKey && !hasOwnKey(headers, api);
     const plan = context.router.plan({
-      model: this.request?.model,
+      model: asked.request?.model,
       loopModels: caller.definition?.models,
       provider: route.provider,
       gatewayKey,
@@ -241,7 +201,7 @@ class Call implements ProviderListener, Timed {
       {
         plan,
         request: (target) => this.requestFor(target, gatewayKey),
-        repeatable: operation !== undefined || this.method === 'GET' || this.method === 'HEAD',
+        repeatable: operation !== undefined || method === 'GET' || method === 'HEAD',
         gatewayKey,
         patience: callerTimeouts(headers),
         isOpening: caller.definition?.on_broken_stream === 'restart' ? operation?.isOpening : undefined,
@@ -261,11 +221,11 @@ class Call implements ProviderListener, Timed {
   }
 
   private requestFor(target: Target, gatewayKey: boolean): ProviderRequest {
-    const { route, incoming, operation } = this;
+    const { route, operation, method } = this.asked;
     const { api } = this.configured(target.provider);
-    const { body, message } = incoming;
+    const { body, message } = this.incoming;
     return {
-      method: this.method,
+      method,
       path: route.path + api.query(route.query),
       headers: requestHeaders(
         message.rawHeaders,
@@ -293,7 +253,7 @@ class Call implements ProviderListener, Timed {
     };
     return {
       start: (status, statusText, headers) => {
-        this.hear(status, statusText, headers);
+        this.hear(status, headers);
         recorder.start(status, statusText, headers);
       },
       data: (chunk) => {
@@ -311,18 +271,17 @@ class Call implements ProviderListener, Timed {
     };
   }
 
-  private hear(status: number, statusText: string, headers: string[]): void {
+  /** Reads what the answer begins with. */
+  private hear(status: number, headers: string[]): void {
+    const { route, operation, caller } = this.asked;
     this.status = status;
-    this.statusText = statusText;
-    this.rawHeaders = headers;
-    const contentType = headerOf(headers, 'content-type');
     this.isStream = isEventStream(headers);
     this.tap = openTap({
-      protocol: this.route.protocol,
-      operation: this.operation,
-      content: (this.caller.definition?.capture ?? 'full') !== 'off' || this.caller.role === 'checker',
+      protocol: route.protocol,
+      operation,
+      content: (caller.definition?.capture ?? 'full') !== 'off' || caller.role === 'checker',
       status,
-      contentType,
+      contentType: headerOf(headers, 'content-type'),
       contentEncoding: headerOf(headers, 'content-encoding'),
     });
   }
@@ -333,20 +292,17 @@ class Call implements ProviderListener, Timed {
   }
 
   start(status: number, statusText: string, headers: string[]): void {
-    if (this.replayed?.kind !== 'first') this.hear(status, statusText, headers);
+    if (this.replayed?.kind !== 'first') this.hear(status, headers);
     // A stream's first words may be long in coming: its caller learns now that it was accepted.
-    if (this.isStream && !this.hasLeft) {
-      this.writeHead();
-      this.incoming.response.flushHeaders();
-    }
+    this.answer.start(status, statusText, headers, this.isStream);
   }
 
   data(chunk: Buffer): boolean {
+    const { answer, tap } = this;
     if (this.replayed?.kind !== 'first') this.read(chunk);
-    if (this.state === 'recorded') return this.write(chunk);
-    if (this.isStream && !this.tap?.isComplete) return this.writeEvents(chunk);
-    const goesOn = this.held === undefined || this.write(this.held);
-    this.held = chunk;
+    if (this.state === 'recorded') return answer.write(chunk);
+    if (this.isStream && !tap?.isComplete) return answer.writeEvents(chunk, tap?.isBetweenEvents ?? true);
+    const goesOn = answer.hold(chunk);
     if (this.isStream) this.settle();
     return goesOn;
   }
@@ -364,18 +320,17 @@ class Call implements ProviderListener, Timed {
     }
     this.hasEnded = true;
     this.settle();
-    if (this.state === 'recorded') this.release();
+    if (this.state === 'recorded') this.answer.release(true);
   }
 
   fail(failure: Error): void {
-    const { response } = this.incoming;
     // The last event of a stream has come: the answer is whole, however its connection ends.
     if (this.state !== 'under way') {
       this.end();
       return;
     }
     const refusal = failure instanceof ProviderFailure ? toRefusal(failure) : failure;
-    if (!response.headersSent && this.held === undefined && !this.hasLeft) {
+    if (!this.answer.hasBegun && !this.hasLeft) {
       if (refusal instanceof LoopscopeError) this.refuse(refusal, errorTypeOf(failure));
       else this.refuse(new LoopscopeError('provider_unreachable', refusal.message), 'connection_error');
       return;
@@ -384,24 +339,15 @@ class Call implements ProviderListener, Timed {
     this.breakOff(told?.code === 'provider_timeout' ? told : INTERRUPTED);
   }
 
-  /**
-   * Closing it in good order would tell the caller that the answer is whole: its SDK is told in its own words, where
-   * the protocol has some, and the connection breaks off.
-   */
   private breakOff(error: GatewayError): void {
-    const { response } = this.incoming;
     const event = this.tap?.errorEvent(error);
-    const rest = event && this.held ? wholeEvents(this.held) : NO_BYTES;
-    this.settle('stream_interrupted', () => {
-      if (event && !response.destroyed)
-        response.write(Buffer.concat([rest, event]), () => response.destroy());
-      else response.destroy();
-    });
+    this.settle('stream_interrupted', () => this.answer.breakOff(event));
   }
 
   private callerLeft(): void {
     if (this.incoming.response.writableFinished) return;
     this.hasLeft = true;
+    this.answer.left();
     if (this.isClaiming) return;
     // What was generated is paid for, and what it came to is told at the end, which is on its way.
     if (this.state === 'under way' && this.tap?.isGenerated()) {
@@ -427,78 +373,19 @@ class Call implements ProviderListener, Timed {
     this.provider?.cancel();
   }
 
-  private writeHead(): void {
-    const { response } = this.incoming;
-    response.sendDate = false;
-    response.writeHead(
-      this.status!,
-      reasonPhrase(this.statusText),
-      responseHeaders(this.rawHeaders, this.ours),
-    );
-  }
-
-  /**
-   * Passes a stream on in whole events, as far as they are not larger than `HELD_EVENT_BYTES_MAX`: to a caller who has
-   * half of one nothing can be said any more when the stream breaks.
-   */
-  private writeEvents(chunk: Buffer): boolean {
-    const { held, tap } = this;
-    const isWhole = tap === undefined || tap.isBetweenEvents;
-    if (isWhole && held === undefined) return this.write(chunk);
-    const bytes = held === undefined ? chunk : Buffer.concat([held, chunk]);
-    if (!isWhole && bytes.length <= HELD_EVENT_BYTES_MAX) {
-      this.held = bytes;
-      return true;
-    }
-    this.held = undefined;
-    return this.write(bytes);
-  }
-
-  /** Gives `false` when the caller takes no more for now; then the provider waits until it does. */
-  private write(chunk: Buffer): boolean {
-    if (this.hasLeft) return true;
-    const { response } = this.incoming;
-    if (!response.headersSent) this.writeHead();
-    if (response.write(chunk)) return true;
-    response.once('drain', () => this.provider?.resume());
-    return false;
-  }
-
   private refuse(error: LoopscopeError, errorType: string): void {
     this.context.metrics.refused(error.code);
     this.status = error.status;
-    this.settle(errorType, () => {
-      if (!this.hasLeft)
-        answerError(this.incoming.response, this.route.protocol, toGatewayError(error)!, this.ours);
-    });
-  }
-
-  /** The answer's last piece, and its end where that has come. */
-  private release(): void {
-    const { response } = this.incoming;
-    const { held } = this;
-    this.held = undefined;
-    if (response.destroyed) return;
-    if (!this.hasEnded) {
-      if (held) this.write(held);
-      return;
-    }
-    if (response.headersSent || held === undefined || held.length > ONE_WRITE_BYTES_MAX) {
-      if (!response.headersSent) this.writeHead();
-      response.end(held);
-      return;
-    }
-    // As text it goes out in one piece with its head, which is cheaper; a byte is a character of Latin-1.
-    this.writeHead();
-    response.end(held.toString('latin1'), 'latin1');
+    this.settle(errorType, () => this.answer.refuse(this.asked.route.protocol, toGatewayError(error)!));
   }
 
   /** Ends the call, once, by recording it; `then` is done when the record is on disk. */
-  private settle(errorType?: string, then: () => void = () => this.release()): void {
+  private settle(errorType?: string, then = () => this.answer.release(this.hasEnded)): void {
     if (this.state !== 'under way') return;
     this.state = 'settled';
     this.context.routing.deadlines.remove(this);
-    const { context, run, caller, startNs } = this;
+    const { context } = this;
+    const { run, caller, startNs } = this.asked;
     const { runs, log, unrecorded } = context;
     const endNs = context.clock.nowNs();
     const { agent: name, parentAgent: parent, role } = caller;
@@ -514,12 +401,12 @@ class Call implements ProviderListener, Timed {
         this.recorded.resolve();
         this.state = 'recorded';
         if (isRecorded) then();
-        else this.incoming.response.destroy(); // nobody gets an answer that is on no record
+        else this.answer.destroy();
       });
   }
 
   private async record(endNs: bigint, errorType: string | undefined): Promise<boolean> {
-    const { context, caller, request, attempts, replayed } = this;
+    const { context, asked, attempts, replayed, status, firstChunkNs } = this;
     const read = this.tap?.end() ?? NOTHING_READ;
     const tap = read instanceof Promise ? await read : read;
     if (tap.skipped) context.metrics.unread(tap.skipped);
@@ -527,30 +414,20 @@ class Call implements ProviderListener, Timed {
     if (replayed?.kind === 'first' && (tap.errorType !== undefined || tap.answer?.complete === false))
       replayed.recorder.discard();
     const target = attempts.at(-1)?.target;
-    const provider = target?.provider ?? this.route.provider;
+    const provider = target?.provider ?? asked.route.provider;
     const { api, endpoint } = this.configured(provider);
-    const endMs = context.clock.now();
     // Whoever got the answer of another call used nothing.
     const usage = isFollower ? undefined : tap.answer?.usage;
-    const model = tap.answer?.model ?? target?.model ?? request?.model;
-    const costUsd = usage && this.settings.prices.costUsd(provider, model, usage, endMs);
+    const model = tap.answer?.model ?? target?.model ?? asked.request?.model;
+    const costUsd = usage && this.settings.prices.costUsd(provider, model, usage, context.clock.now());
     this.settleReservation(tap, costUsd);
     const span = callSpan({
-      method: this.method,
-      route: this.route,
-      operation: this.operation?.name,
+      asked,
       providerName: api.telemetryName,
       endpoint: target?.endpoint ?? endpoint,
-      caller,
-      isNested: this.isNested,
-      run: this.run,
-      traceId: this.traceId,
-      spanId: this.spanId,
-      request,
-      startNs: this.startNs,
       endNs,
-      firstChunkNs: this.firstChunkNs,
-      status: this.status,
+      firstChunkNs,
+      status,
       errorType,
       tap,
       usage,
@@ -558,7 +435,16 @@ class Call implements ProviderListener, Timed {
       attempts: attempts.length,
       origin: isFollower ? replayed.reader.origin : undefined,
     });
-    this.count(api.telemetryName, span.error, endNs, usage);
+    countCall(context, this.settings.accessLog, asked, {
+      provider: api.telemetryName,
+      status,
+      errorType: span.error,
+      endNs,
+      firstChunkNs,
+      usage,
+      servedModel: tap.answer?.model,
+      attempts: attempts.length,
+    });
     return await context.recorder.record([span, ...attemptSpans(span, attempts)]);
   }
 
@@ -573,56 +459,11 @@ class Call implements ProviderListener, Timed {
     // A provider works on, and bills, what its caller does not wait for: what is not known counts as it was reserved.
     else void limiter.settle(reservation, { costUsd, ...NO_TOKENS, ...answer?.usage });
   }
-
-  private count(
-    provider: string,
-    errorType: string | undefined,
-    endNs: bigint,
-    usage: NonNullable<TapResult['answer']>['usage'] | undefined,
-  ): void {
-    const { metrics, inference, log } = this.context;
-    const { status, startNs, firstChunkNs, operation, request, caller, run, traceId } = this;
-    metrics.request(this.route.provider, status ?? 0);
-    const seconds = Number(endNs - startNs) / 1e9;
-    if (operation)
-      inference.add({
-        operation: operation.name,
-        provider,
-        model: request?.model,
-        errorType,
-        seconds,
-        firstChunkSeconds: firstChunkNs === undefined ? undefined : Number(firstChunkNs - startNs) / 1e9,
-        usage,
-      });
-    if (this.settings.accessLog)
-      log.info(
-        {
-          loop: caller.loop,
-          run: run?.runId,
-          agent: caller.agent,
-          method: this.method,
-          path: pathPattern(this.route.path),
-          provider,
-          model: request?.model,
-          status,
-          error: errorType,
-          seconds,
-          attempts: this.attempts.length,
-          trace: traceId,
-        },
-        'call',
-      );
-  }
 }
 
-const NO_BYTES = Buffer.alloc(0);
 /** Nothing is generated any more: the end comes at once, or the connection hangs. */
 const HEARD_OUT_MS = 2_000;
-/** An event that is larger goes to the caller as it comes. */
-const HELD_EVENT_BYTES_MAX = 64 * 1024;
 
-/** Longer answers gain nothing by it. */
-const ONE_WRITE_BYTES_MAX = 8 * 1024;
 const NOTHING_READ: TapResult = {};
 const NOTHING_USED = { costUsd: 0, inputTokens: 0, outputTokens: 0 };
 const NO_TOKENS = { inputTokens: undefined, outputTokens: undefined };
@@ -632,13 +473,6 @@ const INTERRUPTED = {
   message: 'The provider broke off in the middle of its answer.',
   retryable: true,
 };
-
-/** The part of a stream's bytes that is whole events. */
-function wholeEvents(bytes: Buffer): Buffer {
-  const lf = bytes.lastIndexOf('\n\n');
-  const crlf = bytes.lastIndexOf('\r\n\r\n');
-  return bytes.subarray(0, Math.max(lf === -1 ? 0 : lf + 2, crlf === -1 ? 0 : crlf + 4));
-}
 
 const NEVER_SENT: ReadonlySet<string | undefined> = new Set<FailureReason>([
   'connect_failed',
@@ -650,15 +484,6 @@ const NEVER_SENT: ReadonlySet<string | undefined> = new Set<FailureReason>([
 /** Whether the provider refused the call, or never got it. */
 const usedNothing = ({ status = 0, reason }: AttemptNotice): boolean =>
   status >= 400 || NEVER_SENT.has(reason);
-
-/** The provider judges a body that is no JSON; we just cannot read it. */
-function parseBody(body: Buffer | undefined): unknown {
-  try {
-    return body && JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
-}
 
 function headerOf(raw: readonly string[], name: string): string {
   for (let i = 0; i + 1 < raw.length; i += 2)
@@ -683,10 +508,3 @@ function requireKey({ targets }: Plan): void {
       `Set ${endpoint.apiKeyEnv} in the gateway's environment, or \`providers.${provider}.api_key_env\`, and restart it.`,
   );
 }
-
-const nested = ({ agent, parentAgent, loop }: Caller & { definition: LoopDefinition | undefined }) =>
-  new LoopscopeError(
-    'agent_nested',
-    `Agent "${agent}" of loop "${loop}" names the sub-agent "${parentAgent}" as its parent, but delegation is one level deep. ` +
-      'Let its parent call it instead, or set `gateway.nested_agents: flag`.',
-  );
