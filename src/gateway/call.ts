@@ -6,7 +6,7 @@ import { countCall } from './call-figures.ts';
 import { callSpan } from './call-span.ts';
 import { CallerResponse } from './caller-response.ts';
 import type { CallContext, ConfiguredProvider, Settings } from './context.ts';
-import { hasOwnKey, requestHeaders } from './headers.ts';
+import { hasOwnKey, requestHeaders, withPlainAnswer } from './headers.ts';
 import type { AnswerRecorder } from './idempotency/recording.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
 import { identify, roleOf } from './identity.ts';
@@ -221,17 +221,18 @@ class Call implements ProviderListener, Timed {
   }
 
   private requestFor(target: Target, gatewayKey: boolean): ProviderRequest {
-    const { route, operation, method } = this.asked;
+    const { route, operation, method, request } = this.asked;
     const { api } = this.configured(target.provider);
     const { body, message } = this.incoming;
+    const headers = requestHeaders(
+      message.rawHeaders,
+      api,
+      gatewayKey ? (target.endpoint.apiKey ?? '') : undefined,
+    );
     return {
       method,
       path: route.path + api.query(route.query),
-      headers: requestHeaders(
-        message.rawHeaders,
-        api,
-        gatewayKey ? (target.endpoint.apiKey ?? '') : undefined,
-      ),
+      headers: request?.stream ? withPlainAnswer(headers) : headers,
       body: operation && body && target.model !== undefined ? replaceModel(body, target.model) : body,
     };
   }

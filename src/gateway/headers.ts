@@ -50,6 +50,18 @@ export function requestHeaders(
   return kept;
 }
 
+/**
+ * The same for an answer in plain bytes. Of a compressed stream nobody can say which bytes bring its last event, which is
+ * to wait for its span, and no error can be put in its place.
+ */
+export function withPlainAnswer(headers: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2)
+    if (headers[i]!.toLowerCase() !== 'accept-encoding') kept.push(headers[i]!, headers[i + 1]!);
+  kept.push('accept-encoding', 'identity');
+  return kept;
+}
+
 /** Whether, its virtual key aside, a request carries a key that the provider may know. */
 export const hasOwnKey = (headers: Readonly<Record<string, unknown>>, api: KeyHeaders): boolean =>
   api.keyHeaders.some((name) => {

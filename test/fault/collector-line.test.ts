@@ -8,6 +8,7 @@ import { startTestCollector } from '../support/collector.ts';
 import { Ledger, SPANS_PER_REQUEST } from '../support/ledger.ts';
 import { type LineMode, startLine } from '../support/line.ts';
 import { startTestStore } from '../support/store.ts';
+import { until } from '../support/until.ts';
 
 /**
  * A collector under load and a ClickHouse, with a line between that is cut, loses answers after the commit, lets nothing
@@ -37,6 +38,8 @@ test(`over a line disturbed ${CYCLES} times no acknowledged span is lost or doub
         line.set(mode);
         // Once on hold and once hanging until a request is given up; else the connection's end comes before that.
         await delay(GIVEN_UP_AT.includes(i) ? 1.1 * GIVEN_UP_MS : 50 + random() ** 2 * 1_200);
+        // What is tried again waits longer and longer: each has to come in the way of something once.
+        if (!disturbed.has(mode)) await until(`${mode} in the way`, () => line.disturbed() > before, 30_000);
         if (line.disturbed() > before) disturbed.add(mode);
         // Now all that waits gets through before the next disturbance, now the line is hardly back.
         line.set('up');

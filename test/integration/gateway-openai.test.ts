@@ -183,6 +183,21 @@ test('a stream arrives as it comes, and its usage and first chunk are on the spa
   assert.ok((span.attributes[A.timeToFirstChunk] as number) <= seconds);
 });
 
+test('a stream is asked for in plain bytes, whatever its caller could unpack; another answer as the caller says', async () => {
+  for (const [isStream, expected] of [
+    [true, 'identity'],
+    [false, 'gzip, br'],
+  ] as const) {
+    const response = await fetch(`${gateway.url}/loops/plain-bytes/v1/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify({ model: 'gpt-4o', stream: isStream, messages: [] }),
+      headers: { authorization: 'Bearer sk-own', 'accept-encoding': 'gzip, br' },
+    });
+    await response.bytes();
+    assert.equal(provider.requests.at(-1)!.headers['accept-encoding'], expected);
+  }
+});
+
 test('a stream without usage leaves it unknown, not 0', async () => {
   provider.next(stream(sse(chatChunk({ content: 'yes' }), chatChunk({}, 'stop'), '[DONE]')));
   const chunks = await client('no-usage').chat.completions.create({ ...question(), stream: true });
