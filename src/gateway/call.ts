@@ -13,7 +13,7 @@ import { identify, roleOf } from './identity.ts';
 import { type Refusal, refusalError } from './limits/refusal.ts';
 import type { Reservation } from './limits/reservation.ts';
 import type { GatewayError } from './protocol.ts';
-import type { ProviderCall, ProviderListener, ProviderRequest } from './provider.ts';
+import type { ProviderCall, ProviderRequest } from './provider.ts';
 import type { CallRoute } from './route.ts';
 import { isEventStream } from './routing/answer-head.ts';
 import { callTargets } from './routing/attempts.ts';
@@ -23,7 +23,7 @@ import { replaceModel } from './routing/model-field.ts';
 import { lacksKey } from './routing/next-target.ts';
 import type { Plan } from './routing/plan.ts';
 import { callerTimeouts } from './routing/retry.ts';
-import type { AttemptNotice } from './routing/routed-call.ts';
+import type { AttemptNotice, RoutedListener } from './routing/routed-call.ts';
 import type { Target } from './routing/target.ts';
 import { openTap, type Tap, type TapResult } from './tap.ts';
 
@@ -40,12 +40,8 @@ export async function handleCall(context: CallContext, route: CallRoute, incomin
   const startNs = context.clock.nowNs();
   const { identity, settings } = context;
   const keyHeaders = settings.providers.get(route.provider)?.api.keyHeaders;
-  const caller = await identify(
-    incoming.message.headers,
-    { ...route, keyHeaders },
-    identity,
-    settings.strict,
-  );
+  const found = identify(incoming.message.headers, { ...route, keyHeaders }, identity, settings.strict);
+  const caller = found instanceof Promise ? await found : found;
   await new Call(context, incoming, readAsked(context, route, incoming, caller, startNs)).begin();
 }
 
@@ -53,7 +49,7 @@ export async function handleCall(context: CallContext, route: CallRoute, incomin
  * A call under way. What happens first decides how it ended: `settle` is heard once. The last piece of an answer goes to
  * the caller when the span is on disk: of a stream that is its last event, of any other answer what came last.
  */
-class Call implements ProviderListener, Timed {
+class Call implements RoutedListener, Timed {
   private readonly context: CallContext;
   /** As they were when it began. */
   private readonly settings: Settings;
@@ -116,7 +112,8 @@ class Call implements ProviderListener, Timed {
         this.replayed.reader.play(this);
         if (this.replayed.kind === 'follow') return;
       }
-      await this.admit();
+      const admitted = this.admit();
+      if (admitted) await admitted;
       if (this.state === 'under way') this.ask();
       // Its caller left while it waited for its turn.
       else if (this.reservation) void this.context.limiter.release(this.reservation);
@@ -149,7 +146,7 @@ class Call implements ProviderListener, Timed {
   }
 
   /** Holds what the call may come to. Throws what its limits say. */
-  private async admit(): Promise<void> {
+  private admit(): void | Promise<void> {
     const { request, caller, route, run } = this.asked;
     if (!request) return;
     const { limiter, clock } = this.context;
@@ -165,7 +162,11 @@ class Call implements ProviderListener, Timed {
       estimate: prices.estimate(route.provider, request.model, request, bytes, clock.now()),
       signal: this,
     });
-    const decided = outcome instanceof Promise ? await outcome : outcome;
+    if (outcome instanceof Promise) return outcome.then((decided) => this.admitted(decided));
+    this.admitted(outcome);
+  }
+
+  private admitted(decided: Reservation | Refusal): void {
     if (!decided.granted) throw this.limited(decided);
     this.reservation = decided;
   }
@@ -195,7 +196,7 @@ class Call implements ProviderListener, Timed {
     });
     if (gatewayKey) requireKey(plan);
     const first = this.replayed?.kind === 'first' ? this.replayed.recorder : undefined;
-    const to: ProviderListener = first ? this.feed(first) : this;
+    const to = first ? this.feed(first) : this;
     const call = callTargets(
       context.routing,
       {
@@ -206,13 +207,7 @@ class Call implements ProviderListener, Timed {
         patience: callerTimeouts(headers),
         isOpening: caller.definition?.on_broken_stream === 'restart' ? operation?.isOpening : undefined,
       },
-      {
-        start: (status, statusText, raw) => to.start(status, statusText, raw),
-        data: (chunk) => to.data(chunk),
-        end: () => to.end(),
-        fail: (failure) => to.fail(failure),
-        attemptStarted: (attempt) => void this.attempts.push(attempt),
-      },
+      to,
     );
     if (first) first.drivenBy(call);
     else this.provider = call;
@@ -247,7 +242,7 @@ class Call implements ProviderListener, Timed {
    * What comes is read here and given out by the recording, to this caller as to the others. Nobody has the whole answer
    * before the call that used something is on record, however slow its own caller reads.
    */
-  private feed(recorder: AnswerRecorder): ProviderListener {
+  private feed(recorder: AnswerRecorder): RoutedListener {
     const end = () => {
       this.settle();
       void this.recorded.promise.then(() => recorder.end());
@@ -269,6 +264,7 @@ class Call implements ProviderListener, Timed {
       },
       // The last event of a stream has come: the answer is whole, however its connection ends.
       fail: (failure) => (this.state === 'under way' ? recorder.fail(failure) : end()),
+      attemptStarted: (attempt) => this.attemptStarted(attempt),
     };
   }
 
@@ -290,6 +286,10 @@ class Call implements ProviderListener, Timed {
   private read(chunk: Buffer): void {
     this.firstChunkNs ??= this.context.clock.nowNs();
     this.tap?.write(chunk);
+  }
+
+  attemptStarted(attempt: AttemptNotice): void {
+    this.attempts.push(attempt);
   }
 
   start(status: number, statusText: string, headers: string[]): void {

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { createTraceState } from '@opentelemetry/api';
 import { parseTraceParent } from '@opentelemetry/core';
 import { LoopscopeError } from '../errors.ts';
-import { KEY_PREFIX, type KeyRing } from '../registry/key.ts';
+import { KEY_PREFIX, type KeyFound, type KeyIdentity, type KeyRing } from '../registry/key.ts';
 import type { AgentRole, LoopDefinition } from '../registry/loop.ts';
 import { KEY_HEADERS } from './headers.ts';
 import { checked } from './names.ts';
@@ -52,14 +52,14 @@ const UNKNOWN_LOOP = 'unknown';
  * Finds out who is calling, from the virtual key, the path, our headers and those that coding agents send.
  * Throws `key_invalid`, `key_not_for_loop`, `loop_unregistered` or `bad_input`.
  */
-export async function identify(
+export function identify(
   headers: IncomingHttpHeaders,
   /** What the path says, and further headers in which its provider takes keys. */
   path: { loop?: string; agent?: string; keyHeaders?: readonly string[] | undefined },
   options: IdentityOptions,
   /** Whether loops that nobody registered are refused. */
   strict: boolean,
-): Promise<Caller> {
+): Caller | Promise<Caller> {
   const header = (name: string) => single(headers[name]);
   const named = checked('x-loop', 'name', header('x-loop'));
   if (named !== undefined && path.loop !== undefined && named !== path.loop)
@@ -67,8 +67,24 @@ export async function identify(
       'bad_input',
       `x-loop says "${named}" but the path says "${path.loop}"; send one of them, or the same.`,
     );
-  const key = await findKey(virtualKey(headers, path.keyHeaders), path.loop ?? named, options.keys);
-  const loop = key?.loop ?? path.loop ?? named ?? UNKNOWN_LOOP;
+  const secret = virtualKey(headers, path.keyHeaders);
+  const loopNamed = path.loop ?? named;
+  const found = secret === undefined ? undefined : options.keys.find(secret);
+  const whose = (key: KeyFound | undefined) =>
+    callerOf(headers, path, options, strict, loopNamed, key && checkedKey(key, loopNamed));
+  return found instanceof Promise ? found.then(whose) : whose(found);
+}
+
+function callerOf(
+  headers: IncomingHttpHeaders,
+  path: { agent?: string },
+  options: IdentityOptions,
+  strict: boolean,
+  loopNamed: string | undefined,
+  key: KeyIdentity | undefined,
+): Caller {
+  const header = (name: string) => single(headers[name]);
+  const loop = key?.loop ?? loopNamed ?? UNKNOWN_LOOP;
   const definition = options.registry().loop(loop);
   if (!definition && strict) throw unregistered(loop);
 
@@ -113,10 +129,8 @@ export const roleOf = (
 ): AgentRole =>
   definition?.agents.find((a) => a.name === agent)?.role ?? (parentAgent === undefined ? 'maker' : 'sub');
 
-/** The virtual key of a request, checked against the loop that the request itself names. */
-async function findKey(secret: string | undefined, loop: string | undefined, keys: KeyRing) {
-  if (secret === undefined) return undefined;
-  const key = await keys.find(secret);
+/** A virtual key, checked against the loop that the request itself names. */
+function checkedKey(key: KeyFound, loop: string | undefined): KeyIdentity {
   const create = `\`loopscope keys create --loop ${loop ?? 'LOOP'}\``;
   if (key === 'unknown')
     throw new LoopscopeError('key_invalid', `Unknown Loopscope key. Make one with ${create}.`);
