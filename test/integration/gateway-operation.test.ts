@@ -148,9 +148,10 @@ test('new settings hold from the next call on, on connections that are open, and
         return /from the second/.test(answered.text) && answered;
       });
       assert.equal(changed.reused, true, 'the connection was kept');
-      assert.match(
-        gateway.log(),
-        /"fields":\["gateway.drain_s"\],"msg":"changed, and takes effect at the next start"/,
+      await until('the log says what waits for the next start', () =>
+        /"fields":\["gateway.drain_s"\],"msg":"changed, and takes effect at the next start"/.test(
+          gateway.log(),
+        ),
       );
 
       assert.equal((await call(gateway.url, { model: 'quick' })).status, 200);
