@@ -39,6 +39,7 @@ const store: Store = {
 const clock = systemClock();
 const keys = openKeyRing(store, clock);
 const defaults = loadConfig(undefined, { OPENAI_API_KEY: 'sk-bench', ANTHROPIC_API_KEY: 'sk-ant-bench' });
+const registry = { loops: new Map(), loop: () => undefined };
 const folder = await mkdtemp(join(tmpdir(), 'loopscope-bench-gateway-'));
 const gateway = await startGateway({
   config: {
@@ -56,7 +57,7 @@ const gateway = await startGateway({
       { scope: 'model', window: 'minute', max: { calls: 1_000_000_000 }, mode: 'enforce', wait_s: 0 },
     ],
   },
-  registry: () => ({ loops: new Map(), loop: () => undefined }),
+  registry: () => registry,
   keys,
   clock,
   folder,
