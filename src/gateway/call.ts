@@ -73,6 +73,8 @@ class Call implements RoutedListener, Timed {
   /** For how long the end of an answer is waited for whose caller has left. */
   dueMs = 0;
   place = -1;
+  /** Says whether nobody waits for it any more. Not the call itself: what limits remember would hold on to all of it. */
+  private readonly signal = { aborted: false };
   /** Resolves when its span is on disk, or is known not to get there. */
   private readonly recorded = Promise.withResolvers<void>();
 
@@ -89,7 +91,7 @@ class Call implements RoutedListener, Timed {
   /** Leads it to its first attempt, or to a refusal. Throws bugs only. */
   async begin(): Promise<void> {
     const { response } = this.incoming;
-    this.context.unrecorded.add(this.recorded.promise);
+    this.context.unrecorded.begin();
     response.on('close', () => this.callerLeft());
     if (response.destroyed) this.callerLeft();
     if (this.hasLeft) return;
@@ -160,7 +162,7 @@ class Call implements RoutedListener, Timed {
       provider: route.provider,
       model: request.model,
       estimate: prices.estimate(route.provider, request.model, request, bytes, clock.now()),
-      signal: this,
+      signal: this.signal,
     });
     if (outcome instanceof Promise) return outcome.then((decided) => this.admitted(decided));
     this.admitted(outcome);
@@ -169,11 +171,6 @@ class Call implements RoutedListener, Timed {
   private admitted(decided: Reservation | Refusal): void {
     if (!decided.granted) throw this.limited(decided);
     this.reservation = decided;
-  }
-
-  /** Whether nobody waits for it any more. */
-  get aborted(): boolean {
-    return this.state !== 'under way';
   }
 
   private limited(refusal: Refusal): LoopscopeError {
@@ -384,6 +381,7 @@ class Call implements RoutedListener, Timed {
   private settle(errorType?: string, then = () => this.answer.release(this.hasEnded)): void {
     if (this.state !== 'under way') return;
     this.state = 'settled';
+    this.signal.aborted = true;
     this.context.routing.deadlines.remove(this);
     const { context } = this;
     const { run, caller, startNs } = this.asked;
@@ -398,7 +396,7 @@ class Call implements RoutedListener, Timed {
         return false;
       })
       .then((isRecorded) => {
-        unrecorded.delete(this.recorded.promise);
+        unrecorded.end();
         this.recorded.resolve();
         this.state = 'recorded';
         if (isRecorded) then();

@@ -15,6 +15,7 @@ import type { ProviderApis } from './route.ts';
 import type { Router, RouterOptions } from './routing/plan.ts';
 import type { RoutingContext } from './routing/routed-call.ts';
 import type { Runs } from './runs.ts';
+import type { UnderWay } from './under-way.ts';
 
 /** A provider of the settings. */
 export interface ConfiguredProvider {
@@ -48,7 +49,7 @@ export interface CallContext {
   clock: Clock;
   log: Logger;
   /** Calls whose span is still to come. */
-  unrecorded: Set<Promise<void>>;
+  unrecorded: UnderWay;
 }
 
 export function settingsOf(config: Config): Settings {

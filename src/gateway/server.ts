@@ -23,6 +23,7 @@ import { Deadlines } from './routing/deadlines.ts';
 import { RoutingFigures } from './routing/figures.ts';
 import { Router } from './routing/plan.ts';
 import { Runs } from './runs.ts';
+import { UnderWay } from './under-way.ts';
 
 /**
  * The gateway: loops call providers through it. A request passes
@@ -138,7 +139,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     inference: new InferenceMetrics(),
     clock,
     log,
-    unrecorded: new Set(),
+    unrecorded: new UnderWay(),
   };
   let closing: Promise<void> | undefined;
   const metrics = () => metricsText(context);
@@ -159,7 +160,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     clearInterval(sweep);
     drained.abort();
     await deadline;
-    await Promise.all(context.unrecorded);
+    await context.unrecorded.none();
     runs.close();
     await Promise.all([recorder.close(LAST_SPANS_MS), limits.close(), closeReplay(), connections.destroy()]);
   };
