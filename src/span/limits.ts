@@ -43,8 +43,6 @@ export const LIMITS = {
   recordLineBytesMax: 16 * 1024 * 1024,
   /** Names of loops, runs and agents. */
   nameLengthMax: 200,
-  /** Finished spans a gateway holds while the collector is away. */
-  spanQueueMax: 50_000,
   /** Runs a gateway holds open at once; the one idle longest is closed first. */
   openRunsMax: 100_000,
 } as const;
