@@ -19,7 +19,7 @@ export interface SpoolRecord {
   sequence: number;
   /** When it was taken, in ms since 1970. */
   timeMs: number;
-  /** SHA-256 of the request's body, in hexadecimal. */
+  /** What the request is known by when it comes again: 32 bytes, in hexadecimal. */
   digest: string;
   chunks: readonly Chunk[];
 }

@@ -29,7 +29,7 @@ import { SetAside } from './set-aside.ts';
  * What holds, whatever ends the process and when:
  * - **Acknowledged is on disk.** `append` says `kept` after an fdatasync of the request's record (`durability:
  *   power_loss`; under `process_crash` after the write, which a power cut can undo).
- * - **On disk is delivered.** The cursor passes a record when ClickHouse confirmed it, or it was set aside and counted.
+ * - **On disk is delivered.** The cursor passes a record when its receiver confirmed it, or it was set aside and counted.
  * - **Delivered once.** A batch's bounds are durable before it is first sent, and its token follows from them.
  * - **Taken once.** The digest of a request is in its record; the same request again is confirmed and not kept.
  * - **Nothing stops what follows**: a record that does not check or that ClickHouse rejects goes to `rejected/`.
@@ -71,7 +71,7 @@ export type Kept =
 export interface SpoolFigures {
   bytes: number;
   records: number;
-  /** Age of the oldest record not in ClickHouse; 0 when all are. */
+  /** Age of the oldest record not delivered; 0 when all are. */
   oldestUnsentS: number;
   commits: number;
   diskErrors: number;
@@ -81,7 +81,7 @@ export interface SpoolFigures {
 
 export interface Spool {
   append(digest: string, chunks: readonly Chunk[]): Promise<Kept>;
-  /** Resolves when all that is acknowledged now is in ClickHouse. Rejects with the signal's reason. */
+  /** Resolves when all that is acknowledged now is delivered. Rejects with the signal's reason. */
   flush(signal?: AbortSignal): Promise<void>;
   /** Why nothing is delivered now; `undefined` when all is well. */
   trouble(): string | undefined;

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import pino from 'pino';
+import { deliverTo } from '../../collector/insert/deliver.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
 import { type System, startSystem } from '../../src/system.ts';
@@ -43,6 +44,30 @@ async function withCollector(work: (system: System) => Promise<void>): Promise<v
     }
   });
 }
+
+test('while the schema is not in place nothing is sent, which an older one might refuse as bad data', async () => {
+  let why: string | undefined = 'not yet';
+  const inserted: string[] = [];
+  const deliver = deliverTo({
+    store: clickhouse.store,
+    clock: systemClock(),
+    whyUnready: () => why,
+    onInsert: (table) => inserted.push(table),
+  });
+  const row = JSON.stringify({ hash: 'h', role: 'user', content: 'hello', stored_at: '2026-01-01 00:00:00' });
+  const insert = {
+    table: 'messages',
+    format: 'JSONEachRow',
+    rows: 1,
+    bodies: [Buffer.from(row)],
+    token: 't',
+  };
+  assert.deepEqual(await deliver(insert), { kind: 'unavailable', message: 'not yet' });
+  assert.deepEqual(inserted, []);
+  why = undefined;
+  assert.deepEqual(await deliver(insert), { kind: 'stored' });
+  assert.deepEqual(inserted, ['messages']);
+});
 
 const traceId = 'c0'.repeat(16);
 
