@@ -5,10 +5,12 @@ import pino from 'pino';
 import { startCollector } from '../../collector/collector.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
+import { letHeapGrow } from '../../src/heap.ts';
 import { openStore } from '../../src/store/client.ts';
 import { serve, settings } from '../harness/child-side.ts';
 
 /** The collector as `loopscope collector` runs it, over a ClickHouse that is there. */
+letHeapGrow();
 const { clickhouseUrl, spoolBytesMax } = settings<{ clickhouseUrl: string; spoolBytesMax?: number }>();
 const store = openStore({ url: clickhouseUrl });
 const folder = await mkdtemp(join(tmpdir(), 'loopscope-bench-spool-'));

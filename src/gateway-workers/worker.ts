@@ -4,6 +4,7 @@ import { systemClock } from '../clock.ts';
 import { type Config, keysIn } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
+import { letHeapGrow } from '../heap.ts';
 import { openKeyRing } from '../registry/keys.ts';
 import type { Registry } from '../registry/load.ts';
 import { openStore } from '../store/client.ts';
@@ -14,6 +15,8 @@ import type { FromWorker, SentConfig, SentLoops, ToWorker } from './messages.ts'
 // A Ctrl-C in the terminal is for the primary, which asks us to drain.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
+
+letHeapGrow();
 
 let registry: Registry;
 let gateway: Gateway | undefined;
