@@ -26,10 +26,15 @@ const RUN = {
   runId: 'r',
   at: '2026-01-01T00:00:00Z',
   checkerPass: true,
+  effects: 1,
+  inputHash: '',
+  outputHash: '',
   servedModel: 'm',
   promptVersion: '',
   toolsVersion: '',
   checkerVersion: '',
+  datasetVersion: '',
+  task: '',
 };
 
 /** The e-detector alone, told the rate before the change; the threshold is the guaranteed one, `arl` itself. */

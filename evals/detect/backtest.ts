@@ -1,4 +1,5 @@
 import { goldenScore, type Score, sameText } from '../../src/records/golden-score.ts';
+import { contentHash, inputHash } from '../../src/records/normalize.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import type { RunRecord } from '../../src/records/record.ts';
 import { agentPath, agentRole } from '../../src/records/spans.ts';
@@ -64,13 +65,24 @@ export function observationsOf(records: readonly RunRecord[], score: Score): Obs
       at: all[0]!.ts,
       score: latest(all, (r) => goldenScore(r, score)) ?? null,
       checkerPass: checker?.pass ?? null,
+      effects: all.reduce((sum, r) => sum + (r.effects?.length ?? 0), 0),
+      inputHash: hashOf(makers.find((r) => r.input !== undefined)?.input, inputHash),
+      outputHash: hashOf(
+        latest(makers, (r) => r.output),
+        contentHash,
+      ),
       servedModel: latest(makers, (r) => (servedKnown ? r.served_model : r.model)) ?? '',
       promptVersion: latest(makers, (r) => r.prompt_version) ?? '',
       toolsVersion: latest(makers, (r) => r.tools_version) ?? '',
       checkerVersion: checker ? `${checker.name}@${checker.version}` : '',
+      datasetVersion: '',
+      task: '',
     };
   });
 }
+
+const hashOf = (text: string | undefined, hash: (text: string) => string) =>
+  text === undefined ? '' : hash(text);
 
 /** The records of a run whose agent does the work. */
 function ofMakers(records: readonly RunRecord[]): RunRecord[] {

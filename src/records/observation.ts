@@ -8,9 +8,18 @@ export interface Observation {
   /** Golden score in [0,1]. */
   score: number | null;
   checkerPass: boolean | null;
+  /** Changes it made in the world. */
+  effects: number;
+  /** Hashes of the maker's first input and last output; '' where unknown. */
+  inputHash: string;
+  outputHash: string;
   /** Versions; '' where unknown. */
   servedModel: string;
   promptVersion: string;
   toolsVersion: string;
   checkerVersion: string;
+  /** Of the golden data it was scored with; '' where unknown. */
+  datasetVersion: string;
+  /** What kind of task it had; '' where nothing says. */
+  task: string;
 }

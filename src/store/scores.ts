@@ -132,10 +132,11 @@ export async function loopSeries(store: Store, loop: string, idleBefore = 0): Pr
   }
   const rows = await store.query<Row>(
     `SELECT r.run_id AS runId, toUnixTimestamp64Milli(r.started_at) AS started, s.golden_score AS score,
-            r.checker_pass AS checkerPass, r.maker_served_model AS servedModel, r.prompt_version AS promptVersion,
+            r.checker_pass AS checkerPass, r.effects AS effects, r.input_hash AS inputHash, r.output_hash AS outputHash,
+            r.maker_served_model AS servedModel, r.prompt_version AS promptVersion,
             r.tools_version AS toolsVersion,
             if(r.checker_name = '' AND r.checker_version = '', '', concat(r.checker_name, '@', r.checker_version))
-              AS checkerVersion
+              AS checkerVersion, '' AS datasetVersion, '' AS task
      FROM (SELECT * FROM ${store.database}.runs WHERE loop = {loop:String} AND ${OVER}) AS r
      LEFT JOIN (SELECT * FROM (${goldenScores(store.database)}) WHERE loop = {loop:String}) AS s ON s.run_id = r.run_id
      ORDER BY r.started_at, r.run_id`,

@@ -8,6 +8,7 @@ import { runSuite } from '../../evals/score.ts';
 import { loadSuites } from '../../evals/suite.ts';
 import { systemClock } from '../../src/clock.ts';
 import type { Config } from '../../src/config.ts';
+import { contentHash, inputHash } from '../../src/records/normalize.ts';
 import { lastJobs } from '../../src/store/jobs.ts';
 import { loopSeries } from '../../src/store/scores.ts';
 import { insertRuns, suiteFolder, type TestRun } from '../support/eval-runs.ts';
@@ -213,7 +214,8 @@ test('the series has the runs in order, with versions and verdicts, scored or no
   ]);
   for (const s of loadSuites(at.directory))
     await runSuite(s, { store: server.store, clock, config: at.config });
-  const unknown = { promptVersion: '', toolsVersion: '' };
+  const unknown = { effects: 0, promptVersion: '', toolsVersion: '', datasetVersion: '', task: '' };
+  const hashes = (input: string) => ({ inputHash: inputHash(input), outputHash: contentHash('yes') });
   assert.deepEqual(await loopSeries(server.store, 'series'), [
     {
       index: 0,
@@ -224,6 +226,7 @@ test('the series has the runs in order, with versions and verdicts, scored or no
       servedModel: 'm-1',
       checkerVersion: 'parses@v1',
       ...unknown,
+      ...hashes('q'),
     },
     {
       index: 1,
@@ -234,6 +237,7 @@ test('the series has the runs in order, with versions and verdicts, scored or no
       servedModel: 'm-2',
       checkerVersion: 'parses@v1',
       ...unknown,
+      ...hashes('q'),
     },
     {
       index: 2,
@@ -244,6 +248,7 @@ test('the series has the runs in order, with versions and verdicts, scored or no
       servedModel: 'm-1',
       checkerVersion: '',
       ...unknown,
+      ...hashes('z'),
     },
   ]);
 });

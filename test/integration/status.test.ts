@@ -63,10 +63,15 @@ const SUSPECT: readonly number[] = (() => {
         at: new Date(index).toISOString(),
         score,
         checkerPass: null,
+        effects: 1,
+        inputHash: '',
+        outputHash: '',
         servedModel: '',
         promptVersion: '',
         toolsVersion: '',
         checkerVersion: '',
+        datasetVersion: '',
+        task: '',
       }),
     );
     const { eValue, threshold } = watch(runs, { arl: 10_000 }).state;

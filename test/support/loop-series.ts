@@ -9,6 +9,11 @@ export interface Stretch {
   tools?: string;
   checker?: string;
   pass?: boolean | null;
+  /** What a run answers and does; an answer of its own and one effect where not given. */
+  output?: () => string;
+  effects?: () => number;
+  dataset?: string;
+  task?: () => string;
 }
 
 const START_MS = Date.UTC(2023, 5, 1);
@@ -24,10 +29,15 @@ export function seriesOf(...stretches: Stretch[]): Observation[] {
         at: new Date(START_MS + series.length * 60_000).toISOString(),
         score: stretch.draw(),
         checkerPass: stretch.pass === undefined ? true : stretch.pass,
+        effects: stretch.effects?.() ?? 1,
+        inputHash: `input-${series.length}`,
+        outputHash: stretch.output?.() ?? `output-${series.length}`,
         servedModel: stretch.model ?? 'model-a',
         promptVersion: stretch.prompt ?? 'prompt-a',
         toolsVersion: stretch.tools ?? 'tools-a',
         checkerVersion: stretch.checker ?? 'checks@1',
+        datasetVersion: stretch.dataset ?? 'dataset-a',
+        task: stretch.task?.() ?? '',
       });
   return series;
 }
