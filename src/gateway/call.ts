@@ -3,6 +3,7 @@ import { toGatewayError } from './answer-error.ts';
 import { type Asked, type Incoming, readAsked } from './asked.ts';
 import { attemptSpans } from './attempt-span.ts';
 import { countCall } from './call-figures.ts';
+import { CallLimits, NOTHING_USED } from './call-limits.ts';
 import { callSpan } from './call-span.ts';
 import { CallerResponse } from './caller-response.ts';
 import type { CallContext, ConfiguredProvider, Settings } from './context.ts';
@@ -10,8 +11,7 @@ import { hasOwnKey, requestHeaders, withPlainAnswer } from './headers.ts';
 import type { AnswerRecorder } from './idempotency/recording.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
 import { identify, roleOf } from './identity.ts';
-import { type Refusal, refusalError } from './limits/refusal.ts';
-import type { Reservation } from './limits/reservation.ts';
+import { refusalError } from './limits/refusal.ts';
 import type { GatewayError } from './protocol.ts';
 import type { ProviderCall, ProviderRequest } from './provider.ts';
 import type { CallRoute } from './route.ts';
@@ -58,7 +58,7 @@ class Call implements RoutedListener, Timed {
   private readonly answer: CallerResponse;
   private readonly attempts: AttemptNotice[] = [];
   private replayed: Replayed | undefined;
-  private reservation: Reservation | undefined;
+  private limits: CallLimits | undefined;
   /** Whom to ask for more of the answer, and to tell that nobody wants it. */
   private provider: ProviderCall | undefined;
   private status: number | undefined;
@@ -101,7 +101,7 @@ class Call implements RoutedListener, Timed {
         loop: this.asked.caller.loop,
         runId: this.asked.run?.runId,
       });
-      if (stopped) throw this.limited(stopped);
+      if (stopped) throw refusalError(stopped);
       const replayed = this.replay();
       this.isClaiming = replayed instanceof Promise;
       this.replayed = replayed instanceof Promise ? await replayed : replayed;
@@ -114,11 +114,23 @@ class Call implements RoutedListener, Timed {
         this.replayed.reader.play(this);
         if (this.replayed.kind === 'follow') return;
       }
-      const admitted = this.admit();
-      if (admitted) await admitted;
-      if (this.state === 'under way') this.ask();
+      const plan = this.plan();
+      this.limits = new CallLimits(this.context, {
+        asked: this.asked,
+        bodyBytes: this.incoming.body?.length ?? 0,
+        plan,
+        prices: this.settings.prices,
+        signal: this.signal,
+        onRetryAfter: (seconds) => {
+          this.answer.ours['retry-after'] = String(seconds);
+        },
+      });
+      const why = this.limits.admit();
+      const refused = why instanceof Promise ? await why : why;
+      if (refused) throw refused;
+      if (this.state === 'under way') this.ask(plan, this.limits);
       // Its caller left while it waited for its turn.
-      else if (this.reservation) void this.context.limiter.release(this.reservation);
+      else this.limits.release();
     } catch (error) {
       if (!(error instanceof LoopscopeError)) throw error;
       // Those who wait for the same answer are told the same.
@@ -141,57 +153,38 @@ class Call implements RoutedListener, Timed {
         body,
         json,
         virtualKey: caller.virtualKey,
-        cacheTtlS: caller.definition?.cache?.ttl_s,
+        // A probe asks what the model says now.
+        cacheTtlS: caller.probe === undefined ? caller.definition?.cache?.ttl_s : undefined,
       },
       { traceId, spanId },
     );
   }
 
-  /** Holds what the call may come to. Throws what its limits say. */
-  private admit(): void | Promise<void> {
-    const { request, caller, route, run } = this.asked;
-    if (!request) return;
-    const { limiter, clock } = this.context;
-    const bytes = this.incoming.body?.length ?? 0;
-    const { prices } = this.settings;
-    const outcome = limiter.reserve({
-      loop: caller.loop,
-      agent: caller.agent,
-      runId: run?.runId,
-      team: caller.definition?.team,
-      provider: route.provider,
-      model: request.model,
-      estimate: prices.estimate(route.provider, request.model, request, bytes, clock.now()),
-      signal: this.signal,
-    });
-    if (outcome instanceof Promise) return outcome.then((decided) => this.admitted(decided));
-    this.admitted(outcome);
-  }
-
-  private admitted(decided: Reservation | Refusal): void {
-    if (!decided.granted) throw this.limited(decided);
-    this.reservation = decided;
-  }
-
-  private limited(refusal: Refusal): LoopscopeError {
-    if (refusal.retryAfterS !== undefined) this.answer.ours['retry-after'] = String(refusal.retryAfterS);
-    return refusalError(refusal);
-  }
-
-  /** Asks a target for the answer. Throws where there is none that could be asked. */
-  private ask(): void {
-    const { context, asked } = this;
-    const { route, caller, operation, method } = asked;
-    const { headers } = this.incoming.message;
+  /** Whether it is made with the gateway's key: the caller came with a virtual one only. */
+  private get gatewayKey(): boolean {
+    const { route, caller } = this.asked;
     const { api } = this.configured(route.provider);
-    const gatewayKey = caller.virtualKey && !hasOwnKey(headers, api);
-    const plan = context.router.plan({
-      model: asked.request?.model,
+    return caller.virtualKey && !hasOwnKey(this.incoming.message.headers, api);
+  }
+
+  /** Where it may go. Throws where there is no target that could be asked. */
+  private plan(): Plan {
+    const { route, caller, request } = this.asked;
+    const { gatewayKey } = this;
+    const plan = this.context.router.plan({
+      model: request?.model,
       loopModels: caller.definition?.models,
       provider: route.provider,
       gatewayKey,
     });
     if (gatewayKey) requireKey(plan);
+    return plan;
+  }
+
+  /** Asks a target for the answer. */
+  private ask(plan: Plan, limits: CallLimits): void {
+    const { context, asked, gatewayKey } = this;
+    const { caller, operation, method } = asked;
     const first = this.replayed?.kind === 'first' ? this.replayed.recorder : undefined;
     const to = first ? this.feed(first) : this;
     const call = callTargets(
@@ -199,9 +192,10 @@ class Call implements RoutedListener, Timed {
       {
         plan,
         request: (target) => this.requestFor(target, gatewayKey),
+        whyNot: (target) => limits.admitTarget(target),
         repeatable: operation !== undefined || method === 'GET' || method === 'HEAD',
         gatewayKey,
-        patience: callerTimeouts(headers),
+        patience: callerTimeouts(this.incoming.message.headers),
         isOpening: caller.definition?.on_broken_stream === 'restart' ? operation?.isOpening : undefined,
       },
       to,
@@ -419,7 +413,7 @@ class Call implements RoutedListener, Timed {
     const usage = isFollower ? undefined : tap.answer?.usage;
     const model = tap.answer?.model ?? target?.model ?? asked.request?.model;
     const costUsd = usage && this.settings.prices.costUsd(provider, model, usage, context.clock.now());
-    this.settleReservation(tap, costUsd);
+    this.settleLimits(tap, costUsd);
     const span = callSpan({
       asked,
       providerName: api.telemetryName,
@@ -448,15 +442,13 @@ class Call implements RoutedListener, Timed {
   }
 
   /** What the call came to takes the place of what was held for it. */
-  private settleReservation({ answer }: TapResult, costUsd: number | undefined): void {
-    const { reservation, attempts } = this;
-    if (!reservation) return;
-    const { limiter } = this.context;
+  private settleLimits({ answer }: TapResult, costUsd: number | undefined): void {
+    const { limits, attempts } = this;
     const last = attempts.at(-1);
-    if (!last) void limiter.release(reservation);
-    else if (usedNothing(last)) void limiter.settle(reservation, NOTHING_USED);
+    if (!last) limits?.release();
+    else if (usedNothing(last)) limits?.settle(last.target, NOTHING_USED);
     // A provider works on, and bills, what its caller does not wait for: what is not known counts as it was reserved.
-    else void limiter.settle(reservation, { costUsd, ...NO_TOKENS, ...answer?.usage });
+    else limits?.settle(last.target, { costUsd, ...NO_TOKENS, ...answer?.usage });
   }
 }
 
@@ -464,7 +456,6 @@ class Call implements RoutedListener, Timed {
 const HEARD_OUT_MS = 2_000;
 
 const NOTHING_READ: TapResult = {};
-const NOTHING_USED = { costUsd: 0, inputTokens: 0, outputTokens: 0 };
 const NO_TOKENS = { inputTokens: undefined, outputTokens: undefined };
 const INTERRUPTED = {
   status: 502,

@@ -8,6 +8,7 @@ import OpenAI from 'openai';
 import { pino } from 'pino';
 import { loadConfig } from '../../src/config.ts';
 import { LimitRule } from '../../src/gateway/limits/settings.ts';
+import { ModelSettings } from '../../src/gateway/routing/settings.ts';
 import { LoopDefinition } from '../../src/registry/loop.ts';
 import { A } from '../../src/span/attributes.ts';
 import { type CliResult, runCli } from '../support/cli.ts';
@@ -66,6 +67,8 @@ afterEach(async () => {
   gateways = [];
 });
 after(() => provider.close());
+
+const { routing } = loadConfig(undefined, {});
 
 type Written = Record<string, unknown>;
 const rules = (...written: Written[]) => written.map((rule) => LimitRule.parse(rule));
@@ -224,6 +227,60 @@ test('a rate is a limit that can be tried again', async () => {
   assert.equal(refusal.headers!.get('x-should-retry'), 'true');
   const afterS = Number(refusal.headers!.get('retry-after'));
   assert.ok(afterS >= 1 && afterS <= 60);
+});
+
+const virtual = (...models: string[]) => ({
+  models: { quick: ModelSettings.parse({ targets: models.map((model) => ({ provider: 'openai', model })) }) },
+});
+const askQuick = (openai: OpenAI) =>
+  openai.chat.completions.create({ ...question(), model: 'quick' }).then(
+    () => undefined,
+    (error: unknown) => error as Refusal,
+  );
+const modelsAsked = () => provider.requests.map(({ body }) => JSON.parse(body.toString()).model);
+
+test('a virtual model goes on to the next target where the limit of the first is reached', async () => {
+  const limit = (name: string, calls: number) => ({ scope: 'model', name, window: 'month', max: { calls } });
+  const gateway = await start([limit('openai/m', 2), limit('openai/n', 1)], { config: virtual('m', 'n') });
+  for (let i = 0; i < 3; i++) assert.equal(await askQuick(impatient(gateway, 'quick')), undefined);
+  assert.deepEqual(modelsAsked(), ['m', 'm', 'n']);
+  const refusal = await askQuick(impatient(gateway, 'quick'));
+  assert.equal(refusal?.code, 'budget_exceeded');
+  assert.match(refusal!.message, /model "openai\/n" may use 1 calls? a month/);
+  assert.ok(Number(refusal!.headers!.get('retry-after')) > 0);
+  assert.equal(provider.requests.length, 3);
+  assert.equal(await figure(gateway, 'limits_under_way'), 0);
+});
+
+test('after a failure the limit of the target that answers is used, and that of the other given back', async () => {
+  const limit = (name: string) => ({ scope: 'model', name, window: 'month', max: { cost_usd: 0.001 } });
+  const gateway = await start([limit('openai/m'), limit('openai/n')], {
+    config: {
+      ...virtual('m', 'n'),
+      prices: [PRICE, { ...PRICE, model: 'n' }],
+      routing: { ...routing, retries: { max: 1 } },
+    },
+  });
+  provider.next(json({ error: { message: 'down' } }, 503));
+  assert.equal(await askQuick(impatient(gateway, 'failed-over')), undefined);
+  assert.deepEqual(modelsAsked(), ['m', 'n']);
+  assert.equal(await ask(impatient(gateway, 'failed-over')), undefined, 'm was given back');
+  assert.equal((await ask(impatient(gateway, 'failed-over')))?.code, 'budget_exceeded');
+});
+
+test(`${CALLERS} callers of a virtual model do not overshoot a budget, whichever target they get`, async () => {
+  const prices = [PRICE, { ...PRICE, model: 'n', output_usd_per_mtok: 1 }];
+  const gateway = await start([{ scope: 'loop', window: 'month', max: { cost_usd: 0.01 } }], {
+    config: { ...virtual('m', 'n'), prices },
+  });
+  const openai = client(gateway, 'dear');
+  const outcomes = await Promise.all(Array.from({ length: CALLERS }, () => askQuick(openai)));
+  const answered = outcomes.filter((refusal) => refusal === undefined).length;
+  const count = (model: string) => modelsAsked().filter((asked) => asked === model).length;
+  assert.equal(answered, count('m') + count('n'));
+  const spentNano = count('m') * 1_000_000 + count('n') * 100_000;
+  assert.ok(spentNano <= 10_000_000, `${spentNano} nano-dollars`);
+  assert.ok(answered >= 10, `${answered} answered`);
 });
 
 /** One call at a time fits, and what calls really take does not use the minute up. */

@@ -3,6 +3,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { pino } from 'pino';
 import { Agent } from 'undici';
 import { seededRandom, systemClock } from '../../src/clock.ts';
+import { LoopscopeError } from '../../src/errors.ts';
 import { callTargets } from '../../src/gateway/routing/attempts.ts';
 import { Deadlines } from '../../src/gateway/routing/deadlines.ts';
 import { type ProviderFailure, toRefusal } from '../../src/gateway/routing/failure.ts';
@@ -97,7 +98,7 @@ interface Seen {
   status?: number;
   headers: string[];
   body: string;
-  end?: 'end' | ProviderFailure;
+  end?: 'end' | ProviderFailure | LoopscopeError;
   attempts: AttemptNotice[];
   started: number;
   cancel(): void;
@@ -122,6 +123,7 @@ function start({ provider = 'first', model, slow = false, ...more }: Asked = {})
       repeatable: true,
       gatewayKey: true,
       patience: callerTimeouts({}),
+      whyNot: () => undefined,
       ...more,
     },
     {
@@ -159,7 +161,8 @@ async function call(asked?: Asked): Promise<Seen> {
 
 const outcomes = ({ attempts }: Seen) =>
   attempts.map((a) => `${a.target.name} ${a.outcome}${a.reason ? ` ${a.reason}` : ''}`);
-const reasonOf = ({ end }: Seen) => (end === 'end' ? end : end?.reason);
+const reasonOf = ({ end }: Seen) =>
+  end === undefined || end === 'end' ? end : end instanceof LoopscopeError ? end.code : end.reason;
 const figure = (name: string) =>
   Object.fromEntries(
     context.figures
@@ -246,6 +249,50 @@ test('a failure goes over to the next target at once', async () => {
   const again = await call({ model: 'both' });
   await first.accept();
   assert.deepEqual(outcomes(again), ['first failed connect_failed', 'second answered']);
+});
+
+const LIMITED = new LoopscopeError('rate_limited', 'Limit reached.');
+
+for (const late of [false, true]) {
+  const decided = (why: LoopscopeError | undefined) => (late ? Promise.resolve(why) : why);
+  const when = late ? ', which is known later' : '';
+  test(`a target whose limits are reached is passed over${when}, and costs no attempt and no retry`, async () => {
+    const seen = await call({
+      model: 'both',
+      whyNot: (target) => decided(target.name === 'first' ? LIMITED : undefined),
+    });
+    assert.equal(seen.body, 'from second');
+    assert.deepEqual(outcomes(seen), ['second answered']);
+    assert.deepEqual(figure('loopscope_gateway_retries_total'), {});
+  });
+
+  test(`where the limits of all targets are reached${when} nobody is asked`, async () => {
+    const before = first.requests.length + second.requests.length;
+    const seen = await call({ model: 'both', whyNot: () => decided(LIMITED) });
+    assert.equal(reasonOf(seen), 'rate_limited');
+    assert.deepEqual([seen.attempts, seen.started], [[], 0]);
+    assert.equal(first.requests.length + second.requests.length, before);
+  });
+
+  test(`after a failure, a next target whose limits are reached${when} leaves the answer that there was`, async () => {
+    first.next(failure(503));
+    const seen = await call({
+      model: 'both',
+      whyNot: (target) => decided(target.name === 'second' ? LIMITED : undefined),
+    });
+    assert.deepEqual([seen.status, seen.end], [503, 'end']);
+    assert.deepEqual(outcomes(seen), ['first failed http_503']);
+  });
+}
+
+test('a call that is cancelled while its limits are asked for is not made', async () => {
+  const before = first.requests.length;
+  const asked = Promise.withResolvers<undefined>();
+  const seen = start({ whyNot: () => asked.promise });
+  seen.cancel();
+  asked.resolve(undefined);
+  await new Promise(setImmediate);
+  assert.deepEqual([seen.end, seen.started, first.requests.length], [undefined, 0, before]);
 });
 
 test('when all attempts fail, the last answer of a provider is passed on as it came', async () => {

@@ -70,6 +70,7 @@ export const call = (over: Partial<LimitedCall> = {}): LimitedCall => ({
   team: 'platform',
   provider: 'openai',
   model: 'gpt-5',
+  part: 'whole',
   estimate: { inputTokens: 100, outputTokensMax: 100, costUsd: 0.1 },
   ...over,
 });

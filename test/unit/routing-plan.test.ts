@@ -214,7 +214,15 @@ const trip = ({ health }: Target) => {
   for (let i = 0; i < 5; i++) health.breaker.failed(health.breaker.begin(), NOW);
 };
 const next = ({ targets }: Plan, tried: number, more: Partial<Further> = {}): number | Withheld => {
-  const found = nextTarget({ targets, tried, gatewayKey: true, nowMs: NOW, waitMs: () => 1_000, ...more });
+  const found = nextTarget({
+    targets,
+    tried,
+    passed: 0,
+    gatewayKey: true,
+    nowMs: NOW,
+    waitMs: () => 1_000,
+    ...more,
+  });
   return typeof found === 'string' ? found : found.place;
 };
 
@@ -238,10 +246,16 @@ test('a target for which the gateway has no key is passed over, unless the calle
 test('after a failure another target comes first, at once; then those that were tried, after a wait', () => {
   const plan = three();
   const { targets } = plan;
-  const further = { targets, gatewayKey: true, nowMs: NOW, waitMs: () => 1_000 };
+  const further = { targets, passed: 0, gatewayKey: true, nowMs: NOW, waitMs: () => 1_000 };
   assert.deepEqual(nextTarget({ ...further, tried: 0b001 }), { place: 1, waitMs: 0 });
   assert.deepEqual(nextTarget({ ...further, tried: 0b011 }), { place: 2, waitMs: 0 });
   assert.deepEqual(nextTarget({ ...further, tried: 0b111 }), { place: 0, waitMs: 1_000 });
+});
+
+test('a target whose limits were reached gets no attempt, nor is it come back to', () => {
+  const plan = three();
+  assert.equal(next(plan, 0b001, { passed: 0b010 }), 2);
+  assert.equal(next(plan, 0b001, { passed: 0b110 }), 0);
 });
 
 test('a target that is open gets no further attempt', () => {

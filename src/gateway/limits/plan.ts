@@ -13,12 +13,17 @@ export interface LimitedCall {
   runId: string | undefined;
   team: string | undefined;
   provider: string;
-  /** As the loop asked for it. */
+  /** As the loop asked for it, or as a target gets it. */
   model: string | undefined;
+  /** Which limits are meant: of a virtual model, those of a target are held when it is tried. */
+  part: CallPart;
   estimate: CallEstimate;
   /** Says whether the caller has gone: a call that waits gives up its place then. */
   signal?: { readonly aborted: boolean };
 }
+
+/** `target`: the limits of provider and model, where it really goes. `caller`: all but the provider's. */
+export type CallPart = 'whole' | 'caller' | 'target';
 
 /** The most that a call may come to. */
 export interface CallEstimate {
@@ -63,8 +68,8 @@ export class Plans {
   /** The counters of a call, each once. */
   of(call: LimitedCall): readonly PlannedCounter[] {
     if (this.#bounds.length === 0) return NONE;
-    const { loop, agent, team, provider, model } = call;
-    const key = `${loop}\n${agent}\n${call.runId === undefined}\n${team}\n${provider}\n${model}`;
+    const { loop, agent, team, provider, model, part } = call;
+    const key = `${part}\n${loop}\n${agent}\n${call.runId === undefined}\n${team}\n${provider}\n${model}`;
     let plan = this.#plans.get(key);
     if (!plan) {
       plan = this.#plan(call);
@@ -109,6 +114,7 @@ function bound(rule: Rule): Bound {
 function applies({ scope, name, window, loop }: Rule, call: LimitedCall): boolean {
   if (loop !== undefined && loop !== call.loop) return false;
   if ((scope === 'run' || window === 'run') && call.runId === undefined) return false;
+  if (call.part === 'target' && scope !== 'provider' && scope !== 'model') return false;
   switch (scope) {
     case 'loop':
       return name === undefined || name === call.loop;
@@ -119,7 +125,7 @@ function applies({ scope, name, window, loop }: Rule, call: LimitedCall): boolea
     case 'team':
       return call.team !== undefined && (name === undefined || name === call.team);
     case 'provider':
-      return name === undefined || name === call.provider;
+      return call.part !== 'caller' && (name === undefined || name === call.provider);
     case 'model':
       return (
         call.model !== undefined &&

@@ -35,6 +35,7 @@ export const UNLIMITED: Reservation = Object.freeze({
     team: undefined,
     provider: '',
     model: undefined,
+    part: 'whole' as const,
     estimate: { inputTokens: 0, outputTokensMax: 0, costUsd: 0 },
   },
   sinceMs: 0,

@@ -15,6 +15,9 @@ import { z } from 'zod';
  * | `provider` | provider                         | the provider's |
  * | `model`    | model of a provider, as asked for | the model's, or `provider/model` |
  *
+ * A virtual model is a model too: a call for it is held to the rules of its name, and to those of the provider and model that
+ * it is sent to, also where that is another one after a failure. A target whose limit is reached is passed over for the next.
+ *
  * What counts: a *call* is one request of a loop to a provider, however often the gateway has to try; a *step* is a
  * call that belongs to a run: one turn of one of its agents. *Tokens* are those of input and output together.
  *

@@ -1,9 +1,10 @@
+import type { LoopscopeError } from '../../errors.ts';
 import type { ProviderCall } from '../provider.ts';
 import { Attempt } from './attempt.ts';
 import type { Timed } from './deadlines.ts';
 import { type FailureReason, isOurOwn, ProviderFailure } from './failure.ts';
 import type { Withheld } from './figures.ts';
-import { firstTarget, hadCall, nextTarget } from './next-target.ts';
+import { firstTarget, hadCall, isTried, nextTarget, untriedTarget } from './next-target.ts';
 import { mayRepeat, type RetryAdvice, retryWaitMs } from './retry.ts';
 import type { AttemptOwner, HeldAnswer, RoutedCall, RoutedListener, RoutingContext } from './routed-call.ts';
 import type { CallPolicy } from './settings.ts';
@@ -16,7 +17,8 @@ import type { CallPolicy } from './settings.ts';
  *        ▲  └──► failure ──► another attempt?  no ──► the last answer that a provider gave, or `fail`
  *        └─────── wait ◄───── yes
  *
- * - At any time there is one attempt, or one wait for the next, or the call is over.
+ * - At any time there is one attempt, or one wait for the next or for its limits, or the call is over.
+ * - A target whose limits are reached is passed over, as one that is broken: nothing was sent, and no retry was spent.
  * - The listener gets `start` once, `data` any number of times, then `end` or `fail`; nothing after `cancel`.
  * - An attempt that is given up leaves nothing open: its body is read to its end, or its connection is closed.
  */
@@ -46,9 +48,12 @@ class Call implements ProviderCall, AttemptOwner, Timed {
   #number = 0;
   /** A bit for every target that was tried, by its place in the plan. */
   #tried = 0;
+  /** The same for every one whose limits were reached. */
+  #passed = 0;
   #nextPlace = 0;
   /** The last answer that was whole and not passed on. */
   #held: HeldAnswer | undefined;
+  #isCancelled = false;
 
   constructor(context: RoutingContext, routed: RoutedCall, listener: RoutedListener) {
     const { deadlines } = context;
@@ -72,6 +77,7 @@ class Call implements ProviderCall, AttemptOwner, Timed {
   }
 
   cancel(): void {
+    this.#isCancelled = true;
     this.context.deadlines.remove(this);
     this.#attempt?.cancel();
     this.#attempt = undefined;
@@ -103,6 +109,7 @@ class Call implements ProviderCall, AttemptOwner, Timed {
     const next = nextTarget({
       targets: routed.plan.targets,
       tried: this.#tried,
+      passed: this.#passed,
       gatewayKey: routed.gatewayKey,
       nowMs: clock.now(),
       waitMs: (place) => {
@@ -140,13 +147,45 @@ class Call implements ProviderCall, AttemptOwner, Timed {
       listener.fail(new ProviderFailure(reason, target, this.#number, cause));
       return;
     }
-    const { status, statusText, headers, body } = this.#held;
+    this.#giveHeld(this.#held);
+  }
+
+  #giveHeld({ status, statusText, headers, body }: HeldAnswer): void {
+    const { listener } = this;
     listener.start(status, statusText, headers);
     if (body.length > 0) listener.data(body);
     listener.end();
   }
 
   #try(place: number, nowMs: number): void {
+    const target = this.routed.plan.targets[place]!;
+    const isNew = !isTried(this.#tried, place);
+    const why = isNew ? this.routed.whyNot(target) : undefined;
+    if (why instanceof Promise) void why.then((late) => this.#sendOrPass(place, late));
+    else this.#sendOrPass(place, why, nowMs);
+  }
+
+  #sendOrPass(
+    place: number,
+    why: LoopscopeError | undefined,
+    nowMs: number = this.context.clock.now(),
+  ): void {
+    if (this.#isCancelled) return;
+    if (why) this.#pass(place, why, nowMs);
+    else this.#send(place, nowMs);
+  }
+
+  /** The target's limits do not let it have the call. */
+  #pass(place: number, why: LoopscopeError, nowMs: number): void {
+    const { plan, gatewayKey } = this.routed;
+    this.#passed |= 1 << place;
+    const next = untriedTarget(plan.targets, this.#tried | this.#passed, gatewayKey, nowMs);
+    if (next !== undefined) this.#try(next, nowMs);
+    else if (this.#held) this.#giveHeld(this.#held);
+    else this.listener.fail(why);
+  }
+
+  #send(place: number, nowMs: number): void {
     const { plan, request } = this.routed;
     const target = plan.targets[place]!;
     if (this.#number === 0 || !hadCall(plan.targets, this.#tried, target.budget)) target.budget.call(nowMs);

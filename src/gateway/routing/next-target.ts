@@ -2,7 +2,7 @@ import type { Withheld } from './figures.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import type { Target } from './target.ts';
 
-/** Which target an attempt goes to. `tried` has a bit for every place in the list that was tried in this call. */
+/** Which target an attempt goes to. `tried` and its like have a bit for every place in the list. */
 
 /** Whether the call needs a key of the gateway's, and there is none for this target. */
 export const lacksKey = ({ endpoint }: Target): boolean =>
@@ -16,9 +16,24 @@ export function firstTarget(targets: readonly Target[], gatewayKey: boolean, now
   return open === -1 ? Math.max(0, targets.findIndex(able)) : open;
 }
 
+/** The first target that is not among `done` and takes calls. */
+export function untriedTarget(
+  targets: readonly Target[],
+  done: number,
+  gatewayKey: boolean,
+  nowMs: number,
+): number | undefined {
+  const place = targets.findIndex(
+    (t, i) => !isTried(done, i) && !(gatewayKey && lacksKey(t)) && t.health.breaker.isAvailable(nowMs),
+  );
+  return place === -1 ? undefined : place;
+}
+
 export interface Further {
   targets: readonly Target[];
   tried: number;
+  /** Those whose limits were reached. */
+  passed: number;
   gatewayKey: boolean;
   nowMs: number;
   /** What comes back to a target waits first; `undefined`: for longer than we wait. */
@@ -30,11 +45,11 @@ export interface Further {
  * that were, in their order. Takes the retry out of the provider's budget where it is one.
  */
 export function nextTarget(further: Further): { place: number; waitMs: number } | Withheld {
-  const { targets, tried, gatewayKey, nowMs } = further;
+  const { targets, tried, passed, gatewayKey, nowMs } = further;
   let withheld: Withheld = 'breaker';
   for (const again of [false, true])
     for (let place = 0; place < targets.length; place++) {
-      if (isTried(tried, place) !== again) continue;
+      if (isTried(tried, place) !== again || isTried(passed, place)) continue;
       const { health, budget } = targets[place]!;
       const waitMs = again ? further.waitMs(place) : 0;
       if (waitMs === undefined) {
@@ -58,4 +73,4 @@ export function hadCall(targets: readonly Target[], tried: number, budget: Retry
   return false;
 }
 
-const isTried = (tried: number, place: number): boolean => (tried & (1 << place)) !== 0;
+export const isTried = (tried: number, place: number): boolean => (tried & (1 << place)) !== 0;

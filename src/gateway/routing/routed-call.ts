@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../../clock.ts';
+import type { LoopscopeError } from '../../errors.ts';
 import type { ProviderListener, ProviderRequest } from '../provider.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { FailureReason, ProviderFailure } from './failure.ts';
@@ -23,6 +24,8 @@ export interface RoutedCall {
   plan: Plan;
   /** Makes the request for a target; called for every attempt. */
   request: (target: Target, number: number) => ProviderRequest;
+  /** Asked before each attempt: why it may not go to this target, which is passed over then; `undefined` where it may. */
+  whyNot: (target: Target) => LoopscopeError | undefined | Promise<LoopscopeError | undefined>;
   /** Whether it may be carried out twice: a model call, or a request that changes nothing. */
   repeatable: boolean;
   /** Whether it is made with the gateway's keys. A rate limit of a caller's own key says nothing of the target. */
@@ -49,8 +52,8 @@ export interface RoutedListener extends Omit<ProviderListener, 'fail'> {
   attemptStarted?(attempt: AttemptNotice): void;
   /** The same object as when it started. Comes before the `end` or `fail` that follows from it. */
   attemptEnded?(attempt: AttemptNotice): void;
-  /** No answer, or one that broke off: after `start` it is the latter. */
-  fail(failure: ProviderFailure): void;
+  /** No answer, or one that broke off: after `start` it is the latter. No target was asked where it is `whyNot`'s error. */
+  fail(failure: ProviderFailure | LoopscopeError): void;
 }
 
 /** An answer that was kept, whole, in case that no better one comes. */
