@@ -1,4 +1,6 @@
-import { cusum, type Detector, known, learnt, rolling } from './detection/detectors.ts';
+import type { Detector } from './detection/detector.ts';
+import { cusum, known, learnt, rolling } from './detection/detectors.ts';
+import { learntOf, learntOfAll } from './detection/kinds.ts';
 import { type Delays, delays, type RunLengths, runLengths, tune } from './detection/simulate.ts';
 import type { Bench, BenchOptions, Figures, Measured } from './harness/bench.ts';
 import { mean, median, medianRatio, quantile, ratio } from './harness/median.ts';
@@ -36,6 +38,24 @@ const CUT_AT = 3;
 const TUNING_STREAMS = 400;
 const SEED = 20_261_122;
 
+/** Healthy loops of other kinds of alarm, and of longer first baselines: the rate of what should be, and streams. */
+const PROMISES: readonly {
+  name: string;
+  rate: number;
+  detector: (arl: number) => Detector;
+  learn: number;
+}[] = [
+  { name: 'golden_from_50', rate: 0.84, detector: (arl) => learntOf('golden', arl, 50), learn: 50 },
+  { name: 'golden_from_200', rate: 0.84, detector: (arl) => learntOf('golden', arl, 200), learn: 200 },
+  { name: 'checker_catches', rate: 0.7, detector: (arl) => learntOf('catches', arl), learn: 50 },
+  { name: 'checker_accepts', rate: 0.95, detector: (arl) => learntOf('accepts', arl), learn: 50 },
+  { name: 'no_effect', rate: 0.7, detector: (arl) => learntOf('effects', arl), learn: 50 },
+  { name: 'output_collapse', rate: 0.6, detector: (arl) => learntOf('answers', arl), learn: 100 },
+  { name: 'all_kinds', rate: 0.8, detector: learntOfAll, learn: 50 },
+];
+/** They are as many as the streams of a rate, divided by this: none of them is compared with anything. */
+const PROMISE_STREAMS_SHARE = 4;
+
 interface Contender {
   name: string;
   detector: Detector;
@@ -64,24 +84,38 @@ async function run({ rounds, flags, progress }: BenchOptions): Promise<Measured>
     for (const contest of contests)
       results.get(contest)!.push(playRound(contest, arl, SEED + round + 1, streams));
   }
+  progress('run lengths of the other kinds');
+  const promiseStreams = Math.ceil(flags['streams']! / PROMISE_STREAMS_SHARE);
   return {
     conditions: {
       promised_arl: arl,
       rounds,
       streams_for_arl: streams * rounds,
       streams_for_delay: streams * 10 * rounds,
+      streams_for_arl_of_kinds: promiseStreams,
       seed: SEED,
       healthy_runs_before_change: HEALTHY_RUNS,
       arl_is: `restricted mean, streams cut at ${CUT_AT} times the promise: a lower bound; intervals are 95 % of it; per_alarm is runs over alarms; "learnt" is counted from its first score`,
       learnt: 'the detector as it runs: baseline from its own first scores, guaranteed threshold',
       known: 'the e-detector alone, told the rate before, guaranteed threshold',
+      kinds:
+        'loops of which one measure is watched, or all at once; run lengths are counted from the first epoch of the baseline on',
       references:
         'oracle CUSUM told both rates, rolling means told the rate before; tuned to the promised ARL',
       delay_vs_rolling_is: 'worst ratio to the oracle over the drops: known over that window',
       delay: `runs after the change, at most ${arl}; streams that alarmed before it are left out and counted`,
     },
-    ...summary(contests, results),
+    ...summary(contests, results, promises(arl, promiseStreams)),
   };
+}
+
+/** Run lengths of healthy loops by name, counted from when they begin to be watched. */
+function promises(arl: number, streams: number): Figures {
+  const entries = PROMISES.map(({ name, rate, detector, learn }) => {
+    const { lengths, cut } = runLengths(detector(arl), rate, { seed: SEED, streams, cutAt: CUT_AT * arl });
+    return [name, arlFigures([{ lengths: lengths.map((length) => length - learn), cut }])];
+  });
+  return Object.fromEntries(entries);
 }
 
 function contestOf(before: number, after: number, arl: number, progress: (text: string) => void): Contest {
@@ -124,7 +158,7 @@ function playRound(
   return round;
 }
 
-function summary(contests: readonly Contest[], results: Map<Contest, Round[]>) {
+function summary(contests: readonly Contest[], results: Map<Contest, Round[]>, kinds: Figures) {
   const arlOf: Figures = {};
   const delayOf: Figures = {};
   const vsOracle: Record<string, Record<string, number | null>> = {};
@@ -158,6 +192,7 @@ function summary(contests: readonly Contest[], results: Map<Contest, Round[]>) {
       arl: narrowest.mean,
       arl_interval: { low: narrowest.low, high: narrowest.high },
       arl_of: arlOf,
+      arl_of_kinds: kinds,
       delay: delayOf,
     },
     ratios: {

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { bench as collector } from './collector.ts';
 import { bench as detect } from './detect.ts';
+import { bench as fleet } from './fleet.ts';
 import { bench as gateway } from './gateway.ts';
 import type { Bench } from './harness/bench.ts';
 import { machine } from './harness/machine.ts';
@@ -12,7 +13,7 @@ import { bench as soak } from './soak.ts';
  * `npm run bench NAME [-- --json --rounds N --seconds S …]`. Results go to stdout, everything else to stderr.
  * Exit codes: 0 measured, 1 the benchmark failed, 2 wrong usage.
  */
-const BENCHES: readonly Bench[] = [detect, gateway, collector, overload, soak];
+const BENCHES: readonly Bench[] = [detect, fleet, gateway, collector, overload, soak];
 const ROUNDS = 5;
 
 process.exitCode = await main(process.argv.slice(2));

@@ -1,27 +1,36 @@
-import Fastify from 'fastify';
+import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
 import type { Store } from '../src/store/client.ts';
 import { createDetection } from './detection.ts';
-import { createRunner } from './jobs.ts';
+import { createAsking } from './labels/ask.ts';
+import { addLabelRoutes } from './labels/http.ts';
 import { createMetrics } from './metrics.ts';
 import { createModelWatch } from './models/watch.ts';
+import { createProbes } from './probe/probes.ts';
+import { openLead } from './queue/open.ts';
+import { createScheduling } from './scheduling.ts';
+import { scorerServices } from './scorers/services.ts';
 import { openSuites, type Suite } from './suite.ts';
 import { createTurns } from './turns.ts';
+import { createUnmeasuredWatch } from './unmeasured/watch.ts';
 import { createDeliveries } from './webhook.ts';
 
 /**
  * The evals role: scores what is due, looks at loops with new scores and at the models they use, tells receivers of alerts.
  *
  * Nothing here waits for what is slow elsewhere: suites score beside each other, and receivers are told beside that.
+ * Processes that share a Redis share the jobs, and one of them looks and tells for all (see queue/).
  */
 export interface EvalsOptions {
   config: Config;
   store: Store;
   clock: Clock;
   log: Logger;
+  /** Where probes are sent; where the settings say that a gateway listens without it. */
+  gatewayUrl?: string | undefined;
 }
 
 export interface Evals {
@@ -38,19 +47,27 @@ export interface Evals {
 const TICK_MS = 500;
 const HELD_UP_MS = 2_000;
 const IDLE_POLL_MS = 200;
-/** Suites that score at the same time. */
-const SUITES_AT_ONCE_MAX = 8;
+/** Looks at loops before the next at suites: what is amiss there shows in minutes. */
+const SUITES_LOOKS = 10;
 
 /** Starts the role. Throws `config_invalid` when suites are wrong from the start, `port_in_use` when the port is. */
-export async function startEvals({ config, store, clock, log }: EvalsOptions): Promise<Evals> {
+export async function startEvals({ config, store, clock, log, gatewayUrl }: EvalsOptions): Promise<Evals> {
   const stopping = new AbortController();
   const { signal } = stopping;
   const metrics = createMetrics();
   const suites = openSuites(config.directory);
-  const runner = createRunner({ store, clock, config, metrics, log, signal });
+  const asking = createAsking({ store, clock, config, metrics, log, signal });
   const detection = createDetection({ store, clock, config, metrics, log });
   const { webhooks } = config.alerts;
-  const deliveries = createDeliveries({ store, receivers: webhooks, clock, metrics, log, signal });
+  const deliveries = createDeliveries({
+    store,
+    receivers: webhooks,
+    clock,
+    metrics,
+    log,
+    signal,
+    isTeller: () => lead.isLeader(),
+  });
   const models = createModelWatch({
     store,
     clock,
@@ -60,7 +77,17 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
     signal,
     onAlerts: () => deliveries.wake(),
   });
-  const scoring = createTurns(SUITES_AT_ONCE_MAX);
+  const probes = createProbes({
+    store,
+    clock,
+    config,
+    gatewayUrl: scorerServices(config, clock, gatewayUrl ?? config.evals.gateway_url).gatewayUrl,
+    metrics,
+    log,
+    signal,
+    suites: () => suites.current(),
+    onAlerts: () => deliveries.wake(),
+  });
   const looking = createTurns(1);
 
   let nextLookAt = 0;
@@ -70,20 +97,25 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
       if ((await detection.look(suites.current())) > 0) deliveries.wake();
     });
 
-  /** Starts what is due and waits for none of it, but for a while after a suite was held up. */
-  const heldUpUntil = new Map<string, number>();
-  const startDue = () => {
-    for (const suite of suites.current()) {
-      const name = suite.suite;
-      if (scoring.isBusy(name) || (heldUpUntil.get(name) ?? 0) > clock.now()) continue;
-      scoring
-        .take(name, () => runner.runDue(suite, look))
-        .catch((error: Error) => {
-          heldUpUntil.set(name, clock.now() + HELD_UP_MS);
-          if (!signal.aborted) log.error({ suite: name, reason: error.message }, 'suite is held up');
-        });
-    }
-  };
+  const unmeasured = createUnmeasuredWatch({ store, clock, config, metrics, log });
+  let nextSuitesLookAt = 0;
+  const lookAtSuites = () =>
+    looking.take('suites', async () => {
+      nextSuitesLookAt = clock.now() + config.evals.detect_every_s * SUITES_LOOKS * 1000;
+      if ((await unmeasured.look(suites.current())) > 0) deliveries.wake();
+    });
+
+  const lead = await openLead({ config, clock, log });
+  const scheduling = await createScheduling({
+    store,
+    clock,
+    config,
+    metrics,
+    log,
+    signal,
+    suites,
+    afterJob: (suite) => Promise.all([lead.isLeader() ? look() : undefined, asking.ask(suite)]),
+  });
 
   let complaint: string | undefined;
   const noteComplaint = () => {
@@ -93,27 +125,38 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
     if (complaint) log.error({ reason: complaint }, 'suites are wrong; the ones read before stay in force');
   };
 
-  const ticking = async () => {
+  /** Each goes on while the other is held up, say by a queue that is away. */
+  const everyTick = async (work: () => Promise<unknown>) => {
     while (!signal.aborted) {
       let pauseMs = TICK_MS;
       try {
-        await runner.ready();
-        startDue();
-        noteComplaint();
-        if (clock.now() >= nextLookAt) await look();
+        await work();
       } catch (error) {
         pauseMs = HELD_UP_MS;
         if (!signal.aborted) log.error({ reason: (error as Error).message }, 'evals are held up');
       }
       await clock.sleep(pauseMs, signal).catch(() => {});
     }
-    await scoring.settled();
+  };
+  const ticking = async () => {
+    await Promise.all([
+      everyTick(async () => {
+        noteComplaint();
+        await scheduling.tick();
+      }),
+      everyTick(async () => {
+        if (!lead.isLeader()) return;
+        if (clock.now() >= nextLookAt) await look();
+        if (clock.now() >= nextSuitesLookAt) await lookAtSuites();
+      }),
+    ]);
+    await scheduling.close();
     await looking.settled();
   };
 
   const scoreNow = async (suite: Suite): Promise<number> => {
     try {
-      const { scored, errors } = await scoring.take(suite.suite, () => runner.score(suite));
+      const { scored, errors } = await scheduling.score(suite);
       return scored + errors;
     } catch (error) {
       // A suite that cannot run has nothing that can be scored; its job says why.
@@ -124,8 +167,11 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
   const idle = async () => {
     while (!signal.aborted) {
       const looked = await Promise.all(suites.current().map(scoreNow));
+      await Promise.all(suites.current().map(asking.ask));
       await look();
       await models.look();
+      await lookAtSuites();
+      await probes.look();
       if (looked.every((n) => n === 0) && (await deliveries.pending()) === 0) return;
       await clock.sleep(IDLE_POLL_MS, signal).catch(() => {});
     }
@@ -133,17 +179,28 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
 
   const { url, close: closeServer } = await serve({
     config,
-    ready: () => store.ping(),
+    whyUnready: async () =>
+      [(await store.ping()) ? undefined : 'ClickHouse does not answer', scheduling.whyAway()].filter(
+        (reason) => reason !== undefined,
+      ),
     complaint: () => complaint,
     metrics: () => metrics.render(),
+    addRoutes: (app) =>
+      addLabelRoutes(app, { store, clock, config, suites: () => suites.current(), metrics, log }),
+  }).catch(async (error) => {
+    stopping.abort();
+    await scheduling.close();
+    await lead.close();
+    throw error;
   });
-  const work = [ticking(), deliveries.run(), models.run()];
+  const work = [ticking(), deliveries.run(), models.run(), probes.run()];
   return {
     url,
     idle,
     close: async () => {
       stopping.abort();
       await Promise.all(work);
+      await lead.close();
       await closeServer();
     },
   };
@@ -151,24 +208,27 @@ export async function startEvals({ config, store, clock, log }: EvalsOptions): P
 
 interface ServeOptions {
   config: Pick<Config, 'evals'>;
-  ready: () => Promise<boolean>;
+  whyUnready: () => Promise<string[]>;
   complaint: () => string | undefined;
   metrics: () => string;
+  addRoutes: (app: FastifyInstance) => void;
 }
 
-async function serve({ config, ready, complaint, metrics }: ServeOptions) {
+async function serve({ config, whyUnready, complaint, metrics, addRoutes }: ServeOptions) {
   const app = Fastify({ logger: false, forceCloseConnections: true });
   app.get('/healthz', () => 'ok');
   app.get('/readyz', async (_, reply) => {
-    const isReady = await ready();
+    const reasons = await whyUnready();
+    const isReady = reasons.length === 0;
     const suites = complaint();
     return reply.status(isReady ? 200 : 503).send({
       ready: isReady,
-      reasons: isReady ? [] : ['ClickHouse does not answer'],
+      reasons,
       warnings: suites ? [suites] : [],
     });
   });
   app.get('/metrics', (_, reply) => reply.type('text/plain; version=0.0.4').send(metrics()));
+  addRoutes(app);
   const { host, port } = config.evals;
   try {
     return { url: await app.listen({ host, port }), close: () => app.close() };

@@ -2,11 +2,22 @@ import { createHmac } from 'node:crypto';
 import type { Alert } from '../src/store/alerts.ts';
 import { MODEL_ALERT_KIND } from './models/alert.ts';
 import { modelAlertText } from './models/message.ts';
+import { isProbeAlert } from './probe/alert.ts';
+import { probeAlertText } from './probe/message.ts';
+import { UNMEASURED_ALERT_KIND } from './unmeasured/alert.ts';
+import { unmeasuredAlertText } from './unmeasured/message.ts';
 
 /** What a receiver of alerts is sent: the document, the sentence in it, and the signature over both. */
 export function webhookBody(alert: Alert): string {
   const { loop, kind, state } = alert;
-  const text = kind === MODEL_ALERT_KIND ? modelAlertText(alert) : alertText(alert);
+  const text =
+    kind === MODEL_ALERT_KIND
+      ? modelAlertText(alert)
+      : kind === UNMEASURED_ALERT_KIND
+        ? unmeasuredAlertText(alert)
+        : isProbeAlert(alert)
+          ? probeAlertText(alert)
+          : alertText(alert);
   return JSON.stringify({ alert, loop, kind, state, text });
 }
 
@@ -22,6 +33,7 @@ interface BeforeAfter {
 /** What happened, since when, how sure, what changed, and the one command to look further. */
 export function alertText({
   loop,
+  kind,
   state,
   change_at,
   change_at_run,
@@ -29,23 +41,67 @@ export function alertText({
   cause,
   evidence,
 }: Alert): string {
-  const golden = evidence['golden'] as BeforeAfter | undefined;
+  const { claim, fell } = WORDS[kind as keyof typeof WORDS] ?? WORDS.golden_drop;
   if (state === 'resolved') {
     const how =
       evidence['withdrawn'] === true
-        ? 'Scores that came in late no longer support the alarm.'
-        : `Its golden score has recovered${resolved_at ? ` as of ${resolved_at}` : ''}.`;
-    return `Resolved: ${loop}. ${how} It had fallen ${change(golden, score)}since ${change_at}. Look further: loopscope runs --loop ${loop}`;
+        ? 'What came in late no longer supports the alarm.'
+        : `It has recovered${resolved_at ? ` as of ${resolved_at}` : ''}.`;
+    return `Resolved: ${loop}. ${how} Since ${change_at} ${fell(evidence)}. Look further: loopscope runs --loop ${loop}`;
   }
-  const verdicts = change(evidence['checker_pass_rate'] as BeforeAfter | undefined, percent);
-  const checked = verdicts && `while its checker passes ${verdicts}of its runs`;
   return [
-    `${`Loop ${loop} no longer does its work: its golden score fell ${change(golden, score)}${checked}`.trimEnd()}.`,
+    `Loop ${loop} ${claim}: ${fell(evidence)}.`,
+    ...alsoFell(evidence['joined']),
     `It began around ${change_at}, after ${change_at_run} runs.`,
-    `A false alarm of this kind comes at most once in ${count(evidence['arl'])} scored runs on average (e-value ${count(evidence['e_value'])}).`,
+    `A false alarm comes at most once in ${count(evidence['arl'])} runs of a loop on average (e-value ${count(evidence['e_value'])}).`,
     whatChanged(cause, evidence['candidates']),
     `Look further: loopscope alerts --loop ${loop}`,
   ].join(' ');
+}
+
+type Evidence = Alert['evidence'];
+
+/** What each kind of alert claims of a loop, and what that rests on. */
+const WORDS = {
+  golden_drop: {
+    claim: 'no longer does its work',
+    fell: (evidence: Evidence) => {
+      const golden = change(evidence['golden'] as BeforeAfter | undefined, score);
+      const verdicts = change(evidence['checker_pass_rate'] as BeforeAfter | undefined, percent);
+      const checked = verdicts && `while its checker passes ${verdicts}of its runs`;
+      return `its golden score fell ${golden}${checked}`.trimEnd();
+    },
+  },
+  checker_drift: {
+    claim: 'has a checker that no longer tells right from wrong as it did',
+    fell: (evidence: Evidence) =>
+      evidence['measure'] === 'accepts'
+        ? `the share of right answers that it passes fell ${measured(evidence)}`.trimEnd()
+        : `the share of wrong answers that it fails fell ${measured(evidence)}`.trimEnd(),
+  },
+  no_effect: {
+    claim: 'no longer changes anything',
+    fell: (evidence: Evidence) =>
+      `the share of its runs that had an effect fell ${measured(evidence)}`.trimEnd(),
+  },
+  output_collapse: {
+    claim: 'answers the same whatever it is asked',
+    fell: (evidence: Evidence) =>
+      `the share of pairs of runs that answer differently fell ${measured(evidence)}`.trimEnd(),
+  },
+};
+
+function measured(evidence: Evidence): string {
+  const means = evidence['measured'] as Record<'before' | 'after', { mean: number | null }> | undefined;
+  return means ? change({ before: means.before.mean, after: means.after.mean }, percent) : '';
+}
+
+/** Alarms of other kinds that the same change raised. */
+function alsoFell(joined: unknown): string[] {
+  const kinds = Array.isArray(joined)
+    ? [...new Set((joined as { kind: string }[]).map(({ kind }) => kind))]
+    : [];
+  return kinds.length > 0 ? [`The same change raised ${kinds.join(', ')}.`] : [];
 }
 
 type Cause = NonNullable<Alert['cause']>;
@@ -56,7 +112,7 @@ function whatChanged(cause: Alert['cause'], candidates: unknown): string {
   const seen = Array.isArray(candidates) ? (candidates as Cause[]).map(named) : [];
   return seen.length > 0
     ? `Which of these changes it was is not known: ${seen.join('; ')}.`
-    : 'No change of model, prompt, tools or checker was seen there.';
+    : 'No change of model, prompt, tools, checker, golden data or tasks was seen there.';
 }
 
 const named = ({ dimension, from, to }: Cause) =>

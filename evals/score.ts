@@ -1,13 +1,13 @@
 import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
-import { contentHash } from '../src/records/normalize.ts';
+import { type Appended, appendScores, scoreVersion } from '../src/store/append-scores.ts';
 import type { Store } from '../src/store/client.ts';
 import { type GoldenIndex, type GoldenRow, loadIndex } from '../src/store/golden.ts';
 import {
   contentsOf,
   dayCounts,
-  insertScores,
+  type ScoreQuery,
   type ScoreRow,
   type UnscoredRun,
   unscoredRuns,
@@ -15,18 +15,24 @@ import {
 import { chooseRuns, utcDay } from './sample.ts';
 import { makeScorer, type ScoreResult, scorerName, tryScore } from './scorers/registry.ts';
 import type { Scorer } from './scorers/scorer.ts';
+import { scorerServices } from './scorers/services.ts';
 import type { Suite } from './suite.ts';
 
 /**
  * Scores the runs of a suite's loop that are over, meet a golden item and have no score of the suite yet.
  *
- * Scores are stored batch by batch. What a batch holds is recognised when it is stored again, and a run with a
- * stored score is not looked at again: dying at any moment costs at most the batch in hand, and no run two scores.
+ * Scores are stored batch by batch, and a run with a stored score is not looked at again: dying at any moment costs at
+ * most the batch in hand. Should others score the suite at the same time, one of the batches is stored and the other
+ * chosen anew (see append-scores.ts): no run gets two scores.
  */
 const BATCH_RUNS_MAX = 100;
 /** A slow scorer's batch is stored after this time, however few it has. */
 const BATCH_MS_MAX = 2_000;
 const ERROR_LENGTH_MAX = 500;
+/** Batches in a row that others were faster with. After that the others may finish. */
+const OVERTAKEN_MAX = 10;
+/** What others have appended shows by then. */
+const SETTLED_MS = 1_000;
 
 export interface SuiteResult {
   /** Runs that got a score, and those that got an error in its place. */
@@ -43,7 +49,9 @@ export interface SuiteResult {
 export interface ScoreContext {
   store: Store;
   clock: Clock;
-  config: Pick<Config, 'evals'>;
+  config: Pick<Config, 'evals' | 'gateway' | 'keyOf'>;
+  /** The running gateway, where judges are called; the configured one without it. */
+  gatewayUrl?: string | undefined;
   /** Stops at the run in hand; what is scored by then is kept. */
   signal?: AbortSignal;
   /** Told after each stored batch: how many runs are done, of how many. */
@@ -68,6 +76,49 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
     version: index.version,
     idleBefore: Math.floor(clock.now() - config.evals.run_idle_s * 1000),
   };
+  const chosen = await choose(suite, query, context);
+  const tally = new Tally(chosen.unmatched);
+  if (chosen.runs.length === 0) return tally.result();
+
+  const scorer = makeScorer(suite.scorer, suite.directory, scorerServices(config, clock, context.gatewayUrl));
+  const abandon = () => void scorer.close?.();
+  signal?.addEventListener('abort', abandon, { once: true });
+  try {
+    let { version, runs } = chosen;
+    let done = 0;
+    let overtaken = 0;
+    while (runs.length > 0 && overtaken < OVERTAKEN_MAX && !signal?.aborted) {
+      const batch = await scoreBatch(runs.slice(0, BATCH_RUNS_MAX), {
+        suite,
+        index,
+        scorer,
+        store,
+        clock,
+        signal,
+      });
+      if (batch.length === 0) break;
+      if ((await append(suite, batch, version, context)) === 'appended') {
+        for (const row of batch) tally.add(row);
+        version += batch.length;
+        runs = runs.slice(batch.length);
+        done += batch.length;
+        overtaken = 0;
+      } else {
+        overtaken++;
+        ({ version, runs } = await choose(suite, query, context));
+      }
+      onProgress?.(done, done + runs.length);
+    }
+  } finally {
+    signal?.removeEventListener('abort', abandon);
+    await scorer.close?.();
+  }
+  return tally.result();
+}
+
+/** The runs to score now, and the version of the suite's scores that they were chosen at. */
+async function choose(suite: Suite, query: ScoreQuery, { store, clock }: ScoreContext) {
+  const version = await scoreVersion(store, suite);
   const perDay = suite.sample.runs_per_day;
   const days = await dayCounts(store, query);
   const runs = chooseRuns(
@@ -76,37 +127,19 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
     perDay,
     utcDay(clock.now()),
   );
-  const tally = new Tally(days.reduce((sum, d) => sum + d.unmatched, 0));
-  if (runs.length === 0) return tally.result();
+  return { version, runs, unmatched: days.reduce((sum, d) => sum + d.unmatched, 0) };
+}
 
-  const scorer = makeScorer(suite.scorer, suite.directory);
-  const abandon = () => void scorer.close?.();
-  signal?.addEventListener('abort', abandon, { once: true });
-  try {
-    let done = 0;
-    while (done < runs.length && !signal?.aborted) {
-      const batch = await scoreBatch(runs.slice(done, done + BATCH_RUNS_MAX), {
-        suite,
-        index,
-        scorer,
-        store,
-        clock,
-        signal,
-      });
-      await insertScores(
-        store,
-        batch,
-        `score/${contentHash([suite.loop, suite.suite, ...batch.map((r) => r.run_id)].join('\0'))}`,
-      );
-      for (const row of batch) tally.add(row);
-      done += batch.length;
-      onProgress?.(done, runs.length);
-    }
-  } finally {
-    signal?.removeEventListener('abort', abandon);
-    await scorer.close?.();
-  }
-  return tally.result();
+async function append(
+  suite: Suite,
+  batch: readonly ScoreRow[],
+  version: number,
+  { store, clock, signal }: ScoreContext,
+): Promise<Appended> {
+  const appended = await appendScores(store, suite, batch, { version, anew: false });
+  if (appended !== 'refused') return appended;
+  await clock.sleep(SETTLED_MS, signal);
+  return appendScores(store, suite, batch, { version, anew: true });
 }
 
 interface Scoring {
@@ -129,7 +162,7 @@ async function scoreBatch(runs: readonly UnscoredRun[], scoring: Scoring): Promi
   const rows: ScoreRow[] = [];
   for (const run of runs) {
     const item = goldenItem(index, run);
-    const result = await scoreOne(contents.get(run.output_hash), item, scoring.scorer);
+    const result = await scoreOne(contents.get(run.output_hash), item, run, scoring.scorer);
     if (signal?.aborted) break; // cut off on purpose: no failure of the scorer
     rows.push({
       loop: suite.loop,
@@ -155,13 +188,14 @@ const goldenItem = (index: GoldenIndex, run: UnscoredRun): GoldenRow | undefined
 async function scoreOne(
   output: string | undefined,
   item: GoldenRow | undefined,
+  { maker_served_model: servedModel }: UnscoredRun,
   scorer: Scorer,
 ): Promise<ScoreResult> {
   if (item === undefined) return { error: 'item_missing: the golden item went away between two reads' };
   if (output === undefined)
     return { error: 'content_missing: the answer of the run was not kept; scoring needs `capture: full`' };
   const { item_id: id, input, tags, expected } = item;
-  return tryScore(() => scorer(output, expected, { id, input, tags }));
+  return tryScore(() => scorer(output, expected, { id, input, tags, ...(servedModel && { servedModel }) }));
 }
 
 class Tally {

@@ -2,48 +2,16 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { LoopscopeError } from '../src/errors.ts';
-import { cron, regex } from '../src/registry/loop.ts';
+import { cron } from '../src/registry/loop.ts';
 import { readYamlFile } from '../src/yaml-file.ts';
+import { ProbeSettings } from './probe/settings.ts';
+import { ScorerDefinition } from './scorers/definition.ts';
+
+export { ScorerDefinition };
 
 /** A suite as `suites/*.yaml` has it: which loop is held against which golden data, how, and how often. */
 
 const name = z.string().min(1).max(200);
-
-const RegexScorer = z
-  .strictObject({ regex, flags: z.string().default(''), group: z.number().int().min(0).default(1) })
-  .superRefine(({ regex: source, flags, group }, context) => {
-    try {
-      // An alternative that matches anything makes `exec` give every group of the pattern.
-      const groups = new RegExp(`${source}|`, flags).exec('')!.length - 1;
-      if (group > groups)
-        context.addIssue({
-          code: 'custom',
-          path: ['group'],
-          message: `expected the number of a capture group of the pattern, which has ${groups}`,
-        });
-    } catch (error) {
-      context.addIssue({ code: 'custom', path: ['flags'], message: (error as Error).message });
-    }
-  });
-
-export const ScorerDefinition = z.union([
-  z.literal('exact'),
-  z.literal('text'),
-  RegexScorer,
-  z.strictObject({ json: z.string().regex(/^\$(\.[A-Za-z0-9_-]+)*$/, 'expected a path such as $.answer') }),
-  z.strictObject({
-    numeric: z.strictObject({
-      /** Largest difference that still counts as right. */
-      absolute: z.number().min(0).default(0),
-      /** The same, as a share of the expected value. */
-      relative: z.number().min(0).default(0),
-    }),
-  }),
-  z.strictObject({
-    /** A TypeScript module beside the suite whose default export scores an answer. */
-    module: z.string().min(1),
-  }),
-]);
 
 const timezone = z.string().superRefine((zone, context) => {
   try {
@@ -66,9 +34,18 @@ export const SuiteDefinition = z.strictObject({
   timezone: timezone.default('UTC'),
   sample: z.strictObject({ runs_per_day: z.number().int().positive().default(200) }).prefault({}),
   detector: z.strictObject({ arl: z.number().min(100).max(1e12).default(ARL_DEFAULT) }).prefault({}),
+  /** Golden inputs that are sent through the loop's live agents; see probe/settings.ts. */
+  probe: ProbeSettings.optional(),
+  /** People are asked for so many labels a day, on average; for none without it. */
+  labels: z
+    .strictObject({
+      per_day: z.number().int().min(1).max(10_000).default(10),
+      /** Least chance of a run to be asked about, as far as the budget allows. */
+      floor: z.number().min(0.0001).max(1).default(0.02),
+    })
+    .optional(),
 });
 
-export type ScorerDefinition = z.infer<typeof ScorerDefinition>;
 export type SuiteDefinition = z.infer<typeof SuiteDefinition>;
 
 /** A suite and where it came from; a scorer module is found beside that file. */

@@ -43,6 +43,8 @@ export interface DeliveryContext {
   metrics: Metrics;
   log: Logger;
   signal: AbortSignal;
+  /** Whether this process is the one that tells, of all that share the tables. */
+  isTeller: () => boolean;
 }
 
 interface Attempts {
@@ -76,7 +78,7 @@ export function createDeliveries({ receivers, ...context }: DeliveryContext): De
 /** Each receiver has a loop of its own, so that one that hangs delays no other. */
 function deliveriesTo(
   receiver: WebhookConfig,
-  { store, clock, metrics, log, signal }: Omit<DeliveryContext, 'receivers'>,
+  { store, clock, metrics, log, signal, isTeller }: Omit<DeliveryContext, 'receivers'>,
 ): Deliveries {
   const { origin } = new URL(receiver.url);
   const attempts = new Map<string, Attempts>();
@@ -124,6 +126,7 @@ function deliveriesTo(
 
   /** One try of everything owed, oldest first; gives the time until the next is worth it. */
   const pass = async (): Promise<number> => {
+    if (!isTeller()) return POLL_MS;
     const messages = await owed();
     const keys = new Set(messages.map(({ key }) => key));
     for (const key of attempts.keys()) if (!keys.has(key)) attempts.delete(key);

@@ -112,8 +112,18 @@ const ConfigFile = z.strictObject({
       port: port.default(4320),
       /** How often loops with new scores are looked at. */
       detect_every_s: z.number().positive().default(15),
+      /** Of the loops that stand out in the fleet, the share of false ones that is borne: an alarm is told when its loop does. */
+      fleet_fdr: z.number().gt(0).max(1).default(0.05),
       /** A run without an explicit end counts as over when it was quiet this long. */
       run_idle_s: z.number().positive().default(300),
+      /** Where probes are sent; the gateway of these settings without it. */
+      gateway_url: url.optional(),
+      /** Suites that a process scores at the same time. */
+      suites_at_once: z.number().int().min(1).max(64).default(8),
+      /** With `redis_url`: jobs of a process that gave no sign for so long are taken up by another. */
+      lease_s: z.number().min(0.5).max(600).default(15),
+      /** Names the variable with the bearer token that who labels runs must show; without it only this machine may. */
+      token_env: z.string().min(1).optional(),
     })
     .prefault({}),
   /** Rows are removed when they are older than this many days; for ever where there is no number. */
@@ -133,7 +143,10 @@ const ConfigFile = z.strictObject({
   /** Budgets and rates of all loops; a loop's own are in its file. */
   limits: z.array(LimitRule).default([]),
   limits_when_store_away: LimitsWhenStoreAway,
-  /** Where gateways share budgets, rates, kills and idempotency keys; each has its own without it. */
+  /**
+   * Where gateways share budgets, rates, kills and idempotency keys, each has its own without it, and where evals
+   * processes share their jobs; without it there may be one.
+   */
   redis_url: z.url({ protocol: /^rediss?$/ }).optional(),
   /** Before the public list of prices. */
   prices: z.array(PriceSettings).default([]),
@@ -177,12 +190,18 @@ export interface CollectorConfig extends Omit<ConfigFile['collector'], 'tls' | '
   ca_file: string | undefined;
 }
 
-export interface Config extends Omit<ConfigFile, 'providers' | 'alerts' | 'collector'> {
+export type EvalsConfig = ConfigFile['evals'] & {
+  /** The token itself, where the environment has it. */
+  token: string | undefined;
+};
+
+export interface Config extends Omit<ConfigFile, 'providers' | 'alerts' | 'collector' | 'evals'> {
   /** The file it came from; `undefined` when there is none and the defaults hold. */
   path: string | undefined;
   /** Folder with `loops/` and `suites/` in it. */
   directory: string;
   collector: CollectorConfig;
+  evals: EvalsConfig;
   providers: Record<string, ProviderConfig>;
   /** The key that a variable holds, for targets of models that have one of their own. */
   keyOf: (variable: string) => string | undefined;
@@ -257,8 +276,10 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
   }
   checkProviders(providers, settings.models);
   const { token_env, tls, ca_file } = settings.collector;
+  const evalsToken = settings.evals.token_env;
   return deepFreeze({
     ...settings,
+    evals: { ...settings.evals, token: evalsToken ? env[evalsToken] || undefined : undefined },
     collector: {
       ...settings.collector,
       token: token_env ? env[token_env] || undefined : undefined,

@@ -10,6 +10,7 @@ import { LoopscopeError } from './errors.ts';
 import { deliverLeftovers } from './gateway/record/leftovers.ts';
 import { type Gateway, startGateway } from './gateway/server.ts';
 import { startGatewayWorkers } from './gateway-workers/pool.ts';
+import { reportMetrics } from './own-metrics/report.ts';
 import { openKeyRing } from './registry/keys.ts';
 import type { Registry } from './registry/load.ts';
 import { recordVersions } from './registry/versions.ts';
@@ -99,11 +100,18 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     if (runs.has('gateway')) await startGatewayRole(store, registry);
     if (flushCollector) settling.push(flushCollector); // after the gateway's own, whose spans it is given
     if (runs.has('evals')) {
-      const evals = await startEvals({ config, store, clock, log: log.child({ role: 'evals' }) });
+      const evals = await startEvals({
+        config,
+        store,
+        clock,
+        log: log.child({ role: 'evals' }),
+        gatewayUrl: config.evals.gateway_url ?? endpoints.gateway,
+      });
       closers.push(() => evals.close());
       endpoints.evals = evals.url;
       settling.push(() => evals.idle());
     }
+    for (const role of ['collector', 'gateway', 'evals'] as const) report(role);
     watchSettings();
     const settled = async () => {
       for (const settle of settling) await settle();
@@ -157,6 +165,19 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
     return registry;
   }
 
+  function report(role: Exclude<Role, 'clickhouse'>): void {
+    const url = endpoints[role];
+    if (url === undefined) return;
+    const { collector } = config;
+    const reporting = reportMetrics({ role, url, collectorUrl: collectorUrl(), collector, clock, log });
+    closers.push(() => reporting.close());
+  }
+
+  function collectorUrl(): string {
+    const { url, tls, port } = config.collector;
+    return endpoints.collector ?? url ?? `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
+  }
+
   /** The file's changes, as far as they can take effect while this runs: those that the gateway takes. */
   function watchSettings(): void {
     if (config.path === undefined) return;
@@ -173,14 +194,10 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
   }
 
   async function startGatewayRole(store: Store, registry: RegistryWatch): Promise<void> {
-    const collectorUrl =
-      endpoints.collector ??
-      config.collector.url ??
-      `${config.collector.tls ? 'https' : 'http'}://127.0.0.1:${config.collector.port}`;
     /** As what is said between the roles has it. */
     const complete = (settings: Config): Config => ({
       ...settings,
-      collector: { ...settings.collector, url: collectorUrl },
+      collector: { ...settings.collector, url: collectorUrl() },
       clickhouse: { ...settings.clickhouse, url: endpoints.clickhouse },
     });
     const gatewayLog = log.child({ role: 'gateway' });

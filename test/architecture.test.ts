@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     'src/gateway/limits/settings.ts',
     'src/gateway/routing/settings.ts',
   ],
-  'src/store': ['src/span', 'src/records/observation.ts'],
+  'src/store': ['src/span', 'src/records/observation.ts', 'src/records/input-shape.ts'],
   'src/spool': [],
   'src/gateway': [
     'src/span',
@@ -31,7 +31,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   'src/provider': ['src/records'],
   collector: ['src/span', 'src/spool', 'src/store', 'src/records/normalize.ts'],
   'evals/stats': [],
-  'evals/detect': ['evals/stats', 'src/records'],
+  'evals/attribute': ['evals/stats', 'src/records'],
+  'evals/detect': ['evals/stats', 'evals/attribute', 'src/records'],
   'evals/scorers': ['evals/suite.ts', 'src/records'],
 };
 

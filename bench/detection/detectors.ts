@@ -1,50 +1,23 @@
-import { initial, step } from '../../evals/detect/golden.ts';
+import { MEASURES } from '../../evals/detect/watch.ts';
 import { advance, evidence, noEvidence } from '../../evals/stats/e-detector.ts';
+import type { Detector } from './detector.ts';
+import { learntOf } from './kinds.ts';
 
 /** The detectors that are compared. Each takes scores of 0 or 1, one a run, and says when it alarms. */
 
-/** One stream's detector: takes the next score, gives `true` at an alarm. */
-export type Watcher = (score: number) => boolean;
-
-/** Starts a watcher for a new stream. `random` is for detectors that toss a coin at their threshold. */
-export type Detector = (random: () => number) => Watcher;
-
 /** Ours, as it runs: the baseline is learnt from the stream itself, the threshold is the guaranteed one. */
-export const learnt =
-  (arl: number): Detector =>
-  () => {
-    let state = initial({ arl });
-    let index = 0;
-    return (score) => {
-      const result = step(state, { ...RUN, index: index++, score });
-      state = result.state;
-      return result.events.some((event) => event.type === 'alarm' && event.alarm.kind === 'golden_drop');
-    };
-  };
+export const learnt = (arl: number): Detector => learntOf('golden', arl);
 
-const RUN = {
-  runId: 'r',
-  at: '2026-01-01T00:00:00Z',
-  checkerPass: true,
-  effects: 1,
-  inputHash: '',
-  outputHash: '',
-  servedModel: 'm',
-  promptVersion: '',
-  toolsVersion: '',
-  checkerVersion: '',
-  datasetVersion: '',
-  task: '',
-};
-
-/** The e-detector alone, told the rate before the change; the threshold is the guaranteed one, `arl` itself. */
+/** The e-detector alone, told the rate before the change; the threshold is the guaranteed one, which other measures share. */
 export const known =
   (rate: number, arl: number): Detector =>
   () => {
-    let detector = noEvidence();
+    const detector = noEvidence();
+    const threshold = arl / MEASURES.golden.weight;
+    let runs = 0;
     return (score) => {
-      detector = advance(detector, score, rate);
-      return evidence(detector) >= arl;
+      advance(detector, score, rate, runs++);
+      return evidence(detector) >= threshold;
     };
   };
 

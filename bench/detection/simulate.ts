@@ -1,5 +1,5 @@
 import { seededRandom } from '../../src/clock.ts';
-import type { Detector } from './detectors.ts';
+import type { Detector } from './detector.ts';
 
 /** Streams of coin tosses, and how long detectors take on them. The same seed gives the same streams to every detector. */
 

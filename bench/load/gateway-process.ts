@@ -32,6 +32,7 @@ const store: Store = {
   url: 'none',
   database: 'none',
   query: async <Row>() => [key] as Row[],
+  stream: async function* () {},
   command: async () => {},
   insert: async () => {},
   insertRaw: async () => {},

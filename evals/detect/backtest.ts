@@ -2,9 +2,10 @@ import { goldenScore, type Score, sameText } from '../../src/records/golden-scor
 import { contentHash, inputHash } from '../../src/records/normalize.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import type { RunRecord } from '../../src/records/record.ts';
-import { agentPath, agentRole } from '../../src/records/spans.ts';
+import { agentPath, agentRole, taskOf } from '../../src/records/spans.ts';
+import { rejudge } from './alarm.ts';
 import type { Alarm } from './report.ts';
-import { watch } from './watch.ts';
+import { type Watched, watch } from './watch.ts';
 
 export interface BacktestOptions {
   arl: number;
@@ -37,10 +38,29 @@ export async function backtest(
   return {
     loops: loops.map(([loop, list]) => {
       const runs = observationsOf(list, options.scorerFor?.(loop) ?? sameText);
-      return { loop, runs: runs.length, alarms: watch(runs, { arl: options.arl }).alarms };
+      const watched = watch(runs, { arl: options.arl });
+      return { loop, runs: runs.length, alarms: withJoined(inHindsight(watched, runs), watched) };
     }),
   };
 }
+
+/** Each alarm as it is judged by the runs after it too, up to its end or the next change. */
+function inHindsight({ alarms, recoveries }: Watched, runs: readonly Observation[]): Alarm[] {
+  return alarms.map((alarm, i) => {
+    const ends = [
+      ...recoveries.filter((r) => r.alarm === i).map((r) => r.at_run),
+      ...alarms.slice(i + 1).map((next) => next.change_at_run),
+    ].filter((end) => end > alarm.at_run);
+    return rejudge(alarm, runs.slice(0, Math.min(runs.length, ...ends)));
+  });
+}
+
+/** The alarms with what else fell by their changes. */
+const withJoined = (alarms: readonly Alarm[], { joined }: Pick<Watched, 'joined'>): Alarm[] =>
+  alarms.map((alarm, place) => {
+    const own = joined.filter((j) => j.alarm === place).map(({ alarm: _place, ...facts }) => facts);
+    return own.length === 0 ? alarm : { ...alarm, evidence: { ...alarm.evidence, joined: own } };
+  });
 
 /**
  * A loop's records as what the detector sees, in order of time; records of equal time keep their order.
@@ -75,8 +95,8 @@ export function observationsOf(records: readonly RunRecord[], score: Score): Obs
       promptVersion: latest(makers, (r) => r.prompt_version) ?? '',
       toolsVersion: latest(makers, (r) => r.tools_version) ?? '',
       checkerVersion: checker ? `${checker.name}@${checker.version}` : '',
-      datasetVersion: '',
-      task: '',
+      datasetVersion: latest(all, (r) => r.dataset_version) ?? '',
+      task: taskOf(all) ?? '',
     };
   });
 }

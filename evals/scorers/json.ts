@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { parseAnswer, parseJson } from './json-answer.ts';
 import type { Scorer } from './scorer.ts';
 
 /** A field of an answer in JSON, bare or in a fence. Right when it equals what was expected; no JSON is wrong. */
@@ -8,26 +9,8 @@ export function json({ json: path }: { json: string }): Scorer {
     const found = at(parseAnswer(output), fields);
     if (found === undefined) return 0;
     // Golden data keeps text as text and everything else as JSON, so `5` may be either.
-    return found === expected || isDeepStrictEqual(found, parse(expected)) ? 1 : 0;
+    return found === expected || isDeepStrictEqual(found, parseJson(expected)) ? 1 : 0;
   };
-}
-
-const FENCE = /```(?:json)?[^\S\n]*\n([\s\S]*?)```/i;
-
-function parseAnswer(output: string): unknown {
-  const bare = parse(output);
-  if (bare !== undefined) return bare;
-  const fenced = FENCE.exec(output)?.[1];
-  return fenced === undefined ? undefined : parse(fenced);
-}
-
-/** `undefined` where the text is no JSON. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function at(value: unknown, fields: readonly string[]): unknown {

@@ -32,12 +32,14 @@ export function factsOf({ change_at, change_at_run, cause, started_at, evidence 
 export function alarmText(loop: string, facts: Facts): string[] {
   const { golden, checker_pass_rate, evidence } = facts;
   const lines: [string, string | undefined][] = [
+    ['measured', measured(evidence)],
     ['golden', golden && `${decimal(golden.before)} → ${decimal(golden.after)}${sample(evidence.scored)}`],
     [
       'checker',
       checker_pass_rate &&
         `passes ${percent(checker_pass_rate.before)} → ${percent(checker_pass_rate.after)} of runs`,
     ],
+    ['also', also(evidence.joined)],
     ['began', began(facts)],
     ['caught', caught(facts)],
     ['cause', cause(facts)],
@@ -48,6 +50,24 @@ export function alarmText(loop: string, facts: Facts): string[] {
     text === undefined ? [] : [`${label.padEnd(LABEL_WIDTH)}${text}`],
   );
 }
+
+/** What an alarm of another kind than the golden score's stands on. */
+const MEASURED: Partial<Record<Alarm['evidence']['measure'], string>> = {
+  catches: 'of wrong answers the checker failed',
+  accepts: 'of right answers the checker passed',
+  effects: 'of runs had an effect',
+  answers: 'of pairs of runs answered differently',
+};
+
+function measured({ measure, measured: means }: Facts['evidence']): string | undefined {
+  const what = measure && MEASURED[measure];
+  if (!what || !means) return undefined;
+  const { before, after } = means;
+  return `${percent(before.mean)} → ${percent(after.mean)} ${what} (${count(before.n)} before, ${count(after.n)} since)`;
+}
+
+const also = (joined: Facts['evidence']['joined']): string | undefined =>
+  joined?.map(({ kind, at_run }) => `${kind}, seen after ${count(at_run + 1)} runs`).join('; ');
 
 const sample = (scored: Facts['evidence']['scored']) =>
   scored ? ` (mean of ${count(scored.before)} scored runs before, ${count(scored.after)} since)` : '';
@@ -71,13 +91,13 @@ function cause({ cause, evidence }: Facts): string {
     (c) => `${c.dimension} ${c.from || UNKNOWN} → ${c.to || UNKNOWN}`,
   );
   return candidates.length === 0
-    ? 'not known: model, prompt, tools and checker stayed as they were'
+    ? 'not known: model, prompt, tools, checker, golden data and tasks stayed as they were'
     : `not known; what changed around then: ${candidates.join('; ')}`;
 }
 
 function sure({ e_value, evidence: { threshold, arl } }: Facts): string | undefined {
   if (e_value === undefined || threshold === undefined || arl === undefined) return undefined;
-  return `e-value ${count(Math.round(e_value))} (alarm at ${count(Math.round(threshold))}): at most one false alarm in ${count(arl)} scored runs on average`;
+  return `e-value ${count(Math.round(e_value))} (alarm at ${count(Math.round(threshold))}): at most one false alarm in ${count(arl)} runs on average`;
 }
 
 function lookAt(loop: string, runs: readonly string[] | undefined): string | undefined {

@@ -1,6 +1,10 @@
 import type { Command } from 'commander';
 import { MODEL_ALERT_KIND } from '../../evals/models/alert.ts';
 import { modelAlertText } from '../../evals/models/message.ts';
+import { isProbeAlert } from '../../evals/probe/alert.ts';
+import { probeAlertText } from '../../evals/probe/message.ts';
+import { UNMEASURED_ALERT_KIND } from '../../evals/unmeasured/alert.ts';
+import { unmeasuredAlertText } from '../../evals/unmeasured/message.ts';
 import { type Alert, listAlerts } from '../store/alerts.ts';
 import type { Store } from '../store/client.ts';
 import { loopsSeen } from '../store/runs.ts';
@@ -45,5 +49,8 @@ function describe(alert: Alert, { out: { paint } }: CliContext): string[] {
   ];
 }
 
-const textOf = (alert: Alert): string[] =>
-  alert.kind === MODEL_ALERT_KIND ? [modelAlertText(alert)] : alarmText(alert.loop, factsOf(alert));
+function textOf(alert: Alert): string[] {
+  if (alert.kind === MODEL_ALERT_KIND) return [modelAlertText(alert)];
+  if (alert.kind === UNMEASURED_ALERT_KIND) return [unmeasuredAlertText(alert)];
+  return isProbeAlert(alert) ? [probeAlertText(alert)] : alarmText(alert.loop, factsOf(alert));
+}

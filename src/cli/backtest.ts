@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
 import { type Backtest, backtest } from '../../evals/detect/backtest.ts';
-import { LEARN_SCORES } from '../../evals/detect/golden.ts';
+import { LEARN_SCORES } from '../../evals/detect/watch.ts';
+import { scorerServices } from '../../evals/scorers/services.ts';
 import { arlOf } from '../../evals/suite.ts';
 import { LoopscopeError } from '../errors.ts';
 import { goldenScore, sameText } from '../records/golden-score.ts';
+import { contentHash, inputHash } from '../records/normalize.ts';
 import { readRecords } from '../records/read.ts';
 import type { RunRecord } from '../records/record.ts';
 import { alarmText } from './alarm-text.ts';
@@ -21,7 +23,7 @@ export function add(program: Command, context: CliContext): void {
     .option('--loop <loop>', 'only this loop')
     .option(
       '--arl <runs>',
-      "scored runs to a false alarm on average (default: the suite's, else 10000)",
+      "runs to a false alarm on average (default: the suite's, else 10000)",
       positiveNumber,
     )
     .addHelpText(
@@ -40,7 +42,7 @@ type LoopResult = Backtest['loops'][number] & { scored: number; arl: number };
 
 async function play(context: CliContext, file: string, { loop, arl }: BacktestOptions): Promise<void> {
   if (arl !== undefined && arl < 1)
-    throw new LoopscopeError('usage', `--arl: expected at least 1 scored run, found ${arl}.`);
+    throw new LoopscopeError('usage', `--arl: expected at least 1 run, found ${arl}.`);
   const { records, bad, unscored } = await readScored(context, file, loop);
   const loops: LoopResult[] = [];
   for (const [name, own] of [...records].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -61,10 +63,14 @@ async function play(context: CliContext, file: string, { loop, arl }: BacktestOp
   });
 }
 
-/** The records by loop, each with its golden score and without the texts that it was made from. */
+/** The records by loop, each with its golden score, and hashes for the texts that it was made from. */
 async function readScored(context: CliContext, file: string, loop: string | undefined) {
   const records = new Map<string, RunRecord[]>();
-  const scorers = suiteScorers(context.registry(), context.suites());
+  const scorers = suiteScorers(
+    context.registry(),
+    context.suites(),
+    scorerServices(context.config(), context.clock, context.endpoints()?.gateway),
+  );
   let bad = 0;
   let unscored = 0;
   try {
@@ -86,8 +92,9 @@ async function readScored(context: CliContext, file: string, loop: string | unde
       const own = records.get(record.loop) ?? [];
       own.push({
         ...record,
-        input: undefined,
-        output: undefined,
+        // Which texts are alike is all that the detector asks: of a large file, the texts would fill the memory.
+        input: record.input === undefined ? undefined : inputHash(record.input),
+        output: record.output === undefined ? undefined : contentHash(record.output),
         golden: score === undefined ? undefined : { score },
       });
       records.set(record.loop, own);
@@ -107,10 +114,10 @@ function describe({ loop, runs, scored, arl, alarms }: LoopResult, { out: { pain
   if (alarms.length === 0) {
     const why =
       scored === 0
-        ? 'Nothing to watch: no run has a golden score.'
+        ? 'Nothing caught by effects and answers alone: no run has a golden score.'
         : scored < LEARN_SCORES
           ? `Too few to watch: the detector learns a loop's level from its first ${LEARN_SCORES} golden scores.`
-          : `Nothing would have been caught (at most one false alarm in ${count(arl)} scored runs on average).`;
+          : `Nothing would have been caught (at most one false alarm in ${count(arl)} runs on average).`;
     return [heading, `  ${why}`];
   }
   return [

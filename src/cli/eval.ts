@@ -1,13 +1,21 @@
-import type { Command } from 'commander';
-import { nextDueAt } from '../../evals/schedule.ts';
+import { type Command, InvalidArgumentError } from 'commander';
+import { resolveReference } from '../../evals/gate/reference.ts';
 import { runSuite } from '../../evals/score.ts';
-import { scorerName } from '../../evals/scorers/registry.ts';
 import type { Suite } from '../../evals/suite.ts';
 import { LoopscopeError } from '../errors.ts';
-import { type JobRow, lastJobs } from '../store/jobs.ts';
 import type { CliContext } from './context.ts';
-import { count, decimal, iso, time, UNKNOWN } from './format.ts';
-import { type Column, table } from './table.ts';
+import { add as addCalibrate } from './eval-calibrate.ts';
+import {
+  checkGateOptions,
+  ERROR_DEFAULT,
+  GATE_HELP,
+  type GateOptions,
+  gate,
+  scoredSince,
+  scoreFile,
+} from './eval-gate.ts';
+import { add as addList } from './eval-list.ts';
+import { count, decimal } from './format.ts';
 
 /** `eval`: suites that hold runs against golden data. */
 export function add(program: Command, context: CliContext): void {
@@ -16,27 +24,21 @@ export function add(program: Command, context: CliContext): void {
     .command('run')
     .description('score what a suite has to score now; exit code 1 when a scorer failed')
     .argument('<suite>', 'its name')
-    .addHelpText('after', '\nExample:\n  loopscope eval run primes-golden')
-    .action((name: string) => runNow(context, name));
-  evals
-    .command('list')
-    .description('list the suites: when each is due and how its last job went')
-    .addHelpText('after', '\nExample:\n  loopscope eval list --json')
-    .action(async () => {
-      const jobs = await lastJobs(context.store());
-      const rows = context.suites().map((suite) => ({
-        suite,
-        dueAt: nextDueAt(suite.schedule, context.clock.now(), suite.timezone),
-        last: jobs.get(suite.suite),
-      }));
-      context.show({ suites: rows.map(document) }, () => {
-        if (rows.length === 0) context.out.note('No suite yet: describe one in suites/*.yaml.');
-        else for (const line of table(context.out.paint, COLUMNS, rows)) context.out.line(line);
-      });
-    });
+    .option('--records <file>', 'score these run records instead of stored runs; needs nothing running')
+    .option('--golden <file>', 'what is expected of the records, as `golden import` reads it')
+    .option('--baseline <ref>', 'compare with these scores: a file of --save, last, a date, prompt:VERSION')
+    .option('--error <share>', 'chance to refuse a change that does nothing', errorShare, ERROR_DEFAULT)
+    .option('--fail-on-regression', 'exit code 1 where scores fell, or where there is too little to tell')
+    .option('--junit <file>', 'write the outcome of the comparison as JUnit')
+    .option('--save <file>', 'write the scores, as a later baseline')
+    .addHelpText('after', `\nExample:\n  loopscope eval run primes-golden\n${GATE_HELP}`)
+    .action((name: string, options: GateOptions) => runNow(context, name, options));
+  addCalibrate(evals, context, (name) => suiteNamed(context, name));
+  addList(evals, context);
 }
 
-async function runNow(context: CliContext, name: string): Promise<void> {
+/** Throws `not_found`. */
+function suiteNamed(context: CliContext, name: string): Suite {
   const suites = context.suites();
   const suite = suites.find((s) => s.suite === name);
   if (!suite)
@@ -44,6 +46,20 @@ async function runNow(context: CliContext, name: string): Promise<void> {
       'not_found',
       `There is no suite "${name}" in suites/. Known: ${suites.map((s) => s.suite).join(', ') || 'none'}.`,
     );
+  return suite;
+}
+
+async function runNow(context: CliContext, name: string, options: GateOptions): Promise<void> {
+  const reference = checkGateOptions(options);
+  const suite = suiteNamed(context, name);
+  const startedAt = context.clock.now();
+  // Before anything is scored: a judge is paid.
+  const baseline =
+    reference && (await resolveReference(reference, suite, { store: context.store, startedAt }));
+  if (options.records !== undefined) {
+    const scored = await scoreFile(context, suite, options);
+    return gate(context, suite, scored, { options, baseline });
+  }
   const result = await runSuite(suite, {
     store: context.store(),
     clock: context.clock,
@@ -53,6 +69,11 @@ async function runNow(context: CliContext, name: string): Promise<void> {
   context.out.progress('');
   const { scored, errors, unmatched, mean, errorCodes } = result;
   if (errors > 0) context.exitCode = 1;
+  if (baseline || options.save !== undefined) {
+    const current = await scoredSince(context, suite, startedAt);
+    const counts = { unmatched, error_codes: errorCodes };
+    return gate(context, suite, { current, problems: [], counts }, { options, baseline });
+  }
   context.show(
     { suite: name, loop: suite.loop, scored, errors, unmatched, mean: mean ?? null, error_codes: errorCodes },
     () => {
@@ -65,54 +86,9 @@ async function runNow(context: CliContext, name: string): Promise<void> {
   );
 }
 
-interface SuiteLine {
-  suite: Suite;
-  dueAt: number | undefined;
-  last: JobRow | undefined;
+function errorShare(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 1e-6 && value <= 0.5))
+    throw new InvalidArgumentError('Expected a share from 0.000001 to 0.5.');
+  return value;
 }
-
-const document = ({ suite, dueAt, last }: SuiteLine) => ({
-  suite: suite.suite,
-  loop: suite.loop,
-  dataset: suite.dataset,
-  scorer: scorerName(suite.scorer),
-  schedule: suite.schedule,
-  timezone: suite.timezone,
-  arl: suite.detector.arl,
-  due_at: dueAt === undefined ? null : iso(dueAt),
-  last: last
-    ? {
-        state: last.state,
-        due_at: iso(last.due_at),
-        at: iso(last.at),
-        scored: last.scored,
-        errors: last.errors,
-        unmatched: last.unmatched,
-        message: last.message,
-      }
-    : null,
-});
-
-const COLUMNS: readonly Column<SuiteLine>[] = [
-  { header: 'suite', cell: ({ suite }) => suite.suite },
-  { header: 'loop', cell: ({ suite }) => suite.loop },
-  { header: 'dataset', cell: ({ suite }) => suite.dataset },
-  { header: 'scorer', cell: ({ suite }) => scorerName(suite.scorer) },
-  { header: 'schedule', cell: ({ suite }) => suite.schedule },
-  { header: 'due (UTC)', cell: ({ dueAt }) => time(dueAt) },
-  { header: 'last job (UTC)', cell: ({ last }) => time(last?.at) },
-  {
-    header: 'went',
-    cell: ({ last }) => ({
-      text: last?.state ?? UNKNOWN,
-      style: last?.state === 'failed' ? 'red' : undefined,
-    }),
-  },
-  { header: 'scored', align: 'right', cell: ({ last }) => count(last?.scored) },
-  {
-    header: 'errors',
-    align: 'right',
-    cell: ({ last }) => ({ text: count(last?.errors), style: last?.errors ? 'red' : undefined }),
-  },
-  { header: 'unmatched', align: 'right', cell: ({ last }) => count(last?.unmatched) },
-];

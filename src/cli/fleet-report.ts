@@ -1,6 +1,10 @@
 import { type Standing, watch } from '../../evals/detect/watch.ts';
+import { type FleetAgreement, fleetAgreement } from '../../evals/estimate/fleet-agreement.ts';
+import { estimateLoop, type LoopEstimate } from '../../evals/estimate/loop-estimate.ts';
 import { wilson } from '../../evals/stats/binomial-interval.ts';
 import { arlOf, type Suite } from '../../evals/suite.ts';
+import { UNMEASURED_ALERT_KIND } from '../../evals/unmeasured/alert.ts';
+import { seededRandom } from '../clock.ts';
 import type { Observation } from '../records/observation.ts';
 import type { Registry } from '../registry/load.ts';
 import { type Alert, listAlerts } from '../store/alerts.ts';
@@ -12,6 +16,8 @@ import { LOOP_STATES, type LoopState, loopState } from './loop-state.ts';
 /** The fleet as `status --json` prints it. `null` is "nobody knows", which is not 0. */
 export interface StatusDocument {
   loops: LoopStatus[];
+  /** Of the checkers of all these loops with the truth. */
+  agreement: FleetAgreement;
 }
 
 export interface LoopStatus {
@@ -24,6 +30,11 @@ export interface LoopStatus {
   checker_pass_rate: number | null;
   /** Mean of the latest golden scores since the last change of level, with a 95 % interval. */
   golden: { score: number | null; low: number | null; high: number | null; n: number };
+  /**
+   * From verdicts and scores together, since the last change of level: success, and how good the checker is. `null`
+   * where nothing was ever scored.
+   */
+  estimates: LoopEstimate | null;
   effects_per_run: number | null;
   effects_rejected: number;
   useful_outcomes: number;
@@ -46,6 +57,8 @@ export interface FleetSources {
   runIdleMs: number;
 }
 
+/** The same fleet is shown with the same intervals. */
+const AGREEMENT_SEED = 1;
 /** Most golden scores that the shown mean is taken over. */
 const SCORES_MAX = 200;
 
@@ -66,7 +79,8 @@ export async function statusDocument(sources: FleetSources, loop?: string): Prom
   }
   const rank = (status: LoopStatus) => LOOP_STATES.indexOf(status.state);
   loops.sort((a, b) => rank(a) - rank(b) || (a.loop < b.loop ? -1 : 1));
-  return { loops };
+  const counts = loops.flatMap(({ estimates }) => estimates?.counts ?? []);
+  return { loops, agreement: fleetAgreement(counts, seededRandom(AGREEMENT_SEED)) };
 }
 
 function loopStatus(
@@ -79,7 +93,11 @@ function loopStatus(
   const definition = registry.loop(loop);
   const { state: detector } = watch(series, { arl: arlOf(loop, suites) });
   // A model that will retire is no failure yet.
-  const open = alerts.find(({ state, evidence }) => state === 'firing' && evidence['reason'] !== 'retires');
+  const firing = alerts.filter(
+    ({ state, evidence }) => state === 'firing' && evidence['reason'] !== 'retires',
+  );
+  const open = firing.find(({ kind }) => kind !== UNMEASURED_ALERT_KIND);
+  const told = open ?? firing[0];
   const latest = alerts.toSorted((a, b) => Date.parse(b.started_at) - Date.parse(a.started_at))[0];
   const sinceChange = open && series.filter((run) => Date.parse(run.at) >= Date.parse(open.change_at));
   const regime = sinceChange ?? series.filter((run) => run.index >= detector.regimeStart);
@@ -91,7 +109,7 @@ function loopStatus(
       schedule: definition?.schedule,
       lastRunAt: totals?.lastRunAt ?? null,
       recent: { verdicts: totals?.recentVerdicts ?? 0, passes: totals?.recentPasses ?? 0 },
-      alert: open && { kind: open.kind, passRateSince: passRate(sinceChange ?? []) },
+      alert: told && { kind: told.kind, passRateSince: passRate(sinceChange ?? []) },
       detector,
       goldenHigh: golden.high,
     }),
@@ -99,6 +117,7 @@ function loopStatus(
     owner: definition?.owner ?? null,
     ...figures(totals),
     golden,
+    estimates: series.length > 0 ? estimateLoop(regime) : null,
     last_alert: latest ? { kind: latest.kind, state: latest.state, started_at: latest.started_at } : null,
     detector:
       detector.scored > 0
@@ -109,7 +128,7 @@ function loopStatus(
 
 type Figures = Omit<
   LoopStatus,
-  'loop' | 'state' | 'registered' | 'owner' | 'golden' | 'last_alert' | 'detector'
+  'loop' | 'state' | 'registered' | 'owner' | 'golden' | 'estimates' | 'last_alert' | 'detector'
 >;
 
 function figures(totals: LoopTotals | undefined): Figures {

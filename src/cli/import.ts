@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { scorerServices } from '../../evals/scorers/services.ts';
 import { collectorAuthorities, fetchTrusting } from '../collector-trust.ts';
 import { type ImportResult, importRecords } from '../records/import.ts';
 import type { CliContext } from './context.ts';
@@ -34,7 +35,11 @@ export function add(program: Command, context: CliContext): void {
 
 async function load(context: CliContext, file: string): Promise<ImportResult> {
   const registry = context.registry();
-  const scorers = suiteScorers(registry, context.suites());
+  const scorers = suiteScorers(
+    registry,
+    context.suites(),
+    scorerServices(context.config(), context.clock, context.endpoints()?.gateway),
+  );
   try {
     return await importRecords(file, {
       collectorUrl: context.collectorUrl(),

@@ -1,5 +1,6 @@
 import { Cron } from 'croner';
 import type { Standing } from '../../evals/detect/watch.ts';
+import { UNMEASURED_ALERT_KIND } from '../../evals/unmeasured/alert.ts';
 
 /** What a loop is, in one word, worst first: the order in which `status` lists them. */
 export const LOOP_STATES = [
@@ -28,6 +29,9 @@ export interface LoopFacts {
   goldenHigh: number | null;
 }
 
+/** What falls while verdicts may go on passing. */
+const SILENT: ReadonlySet<string> = new Set(['golden_drop', 'no_effect', 'output_collapse']);
+
 /** From this share of passing verdicts on, a loop counts as passing its own checker. */
 const PASSING = 0.5;
 /** A loop whose golden score is surely below this does less than half of its work. */
@@ -44,9 +48,12 @@ const QUIET_MS_MAX = 7 * 86_400_000;
  * schedule has to be measured before its silence says anything.
  */
 export function loopState(facts: LoopFacts): LoopState {
-  const { alert, recent, detector, lastRunAt, now, schedule } = facts;
+  const { recent, detector, lastRunAt, now, schedule } = facts;
+  // That nobody measures a loop says nothing of how it does.
+  const isUnmeasured = facts.alert?.kind === UNMEASURED_ALERT_KIND;
+  const alert = isUnmeasured ? undefined : facts.alert;
   const passing = alert?.passRateSince !== null && alert !== undefined && alert.passRateSince >= PASSING;
-  if (alert?.kind === 'golden_drop' && passing) return 'silently_failing';
+  if (alert && passing && SILENT.has(alert.kind)) return 'silently_failing';
   if (alert && !passing) return 'failing';
   if (recent.verdicts >= VERDICTS_MIN && recent.passes / recent.verdicts < PASSING) return 'failing';
   // The detector may know of a fall that no alert tells of: the evals role is behind, or does not run.
@@ -55,7 +62,7 @@ export function loopState(facts: LoopFacts): LoopState {
   const neverGood = detector.phase === 'watching' && facts.goldenHigh !== null && facts.goldenHigh < GOOD;
   if (alert || detector.phase === 'alarmed' || nearAlarm || neverGood) return 'suspect';
   if (lastRunAt === null || (schedule !== undefined && missedTwo(schedule, lastRunAt, now))) return 'idle';
-  if (detector.phase === 'learning') return 'unmeasured';
+  if (detector.phase === 'learning' || isUnmeasured) return 'unmeasured';
   if (schedule === undefined && now - lastRunAt > QUIET_MS_MAX) return 'idle';
   return 'healthy';
 }

@@ -10,7 +10,9 @@ import { add as addGolden } from './golden.ts';
 import { add as addImport } from './import.ts';
 import { add as addKeys } from './keys.ts';
 import { add as addKill } from './kill.ts';
+import { add as addLabel } from './label.ts';
 import { add as addModels } from './models.ts';
+import { add as addProbes } from './probes.ts';
 import { add as addProvider } from './provider.ts';
 import { add as addRegistry } from './registry.ts';
 import { add as addRuns } from './runs.ts';
@@ -23,8 +25,8 @@ type AddCommand = (program: Command, context: CliContext) => void;
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ['Run:', [addUp, addProvider]],
-  ['Look:', [addStatus, addAlerts, addRuns, addTrace, addModels]],
-  ['Measure:', [addImport, addGolden, addEval, addBacktest]],
+  ['Look:', [addStatus, addAlerts, addRuns, addTrace, addModels, addProbes]],
+  ['Measure:', [addImport, addGolden, addEval, addLabel, addBacktest]],
   ['Manage:', [addRegistry, addKeys, addKill, addDoctor]],
 ];
 

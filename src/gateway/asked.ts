@@ -22,7 +22,7 @@ export interface Asked {
   /** The body of a model call. */
   json: unknown;
   request: RequestFacts | undefined;
-  /** `undefined` for what is no model call and came while no run was open. */
+  /** `undefined` for a probe, and for what is no model call and came while no run was open. */
   run: OpenRun | undefined;
   traceId: string;
   /** Of the span that it will have. */
@@ -43,8 +43,7 @@ export function readAsked(
   const operation = route.protocol.operation(method, route.path);
   const json = operation && parseBody(body);
   const { loop, remote, definition, parentAgent } = caller;
-  // A request that is no model call joins a run and opens none: a look at the list of models is no work.
-  const runId = caller.runId ?? (operation ? runs.implicitRun(loop) : runs.openImplicitRun(loop));
+  const runId = caller.probe === undefined ? runIdOf(runs, caller, operation) : undefined;
   const registered = definition !== undefined;
   const run =
     runId === undefined
@@ -70,6 +69,10 @@ export function readAsked(
     startNs,
   };
 }
+
+/** A request that is no model call joins a run and opens none: a look at the list of models is no work. */
+const runIdOf = (runs: CallContext['runs'], { runId, loop }: Caller, operation: Operation | undefined) =>
+  runId ?? (operation ? runs.implicitRun(loop) : runs.openImplicitRun(loop));
 
 /** The provider judges a body that is no JSON; we just cannot read it. */
 function parseBody(body: Buffer | undefined): unknown {

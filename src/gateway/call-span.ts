@@ -53,6 +53,11 @@ export function callSpan(record: CallRecord): SpanDraft {
   if (asked.isNested) attributes.add(A.nestedAgent, true);
   attributes.add(A.conversationId, caller.conversationId ?? request?.conversationId);
   attributes.add(A.itemId, caller.itemId);
+  if (caller.probe !== undefined) {
+    attributes.add(A.probe, true);
+    attributes.add(A.probeSuite, caller.probe);
+    attributes.add(A.probeRunId, caller.runId);
+  }
   attributes.add(A.serverAddress, record.endpoint.address);
   attributes.add(A.serverPort, record.endpoint.port);
   attributes.add(A.httpStatus, record.status);

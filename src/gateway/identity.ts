@@ -28,6 +28,8 @@ export interface Caller {
   remote: RemoteSpan | undefined;
   conversationId: string | undefined;
   itemId: string | undefined;
+  /** The suite whose probe this is; `undefined` for what belongs to a run. */
+  probe: string | undefined;
   promptVersion: string | undefined;
   toolsVersion: string | undefined;
   virtualKey: boolean;
@@ -115,6 +117,7 @@ function callerOf(
     remote,
     conversationId: session,
     itemId: checked('x-loop-item', 'label', header('x-loop-item')),
+    probe: checked('x-loop-probe', 'label', header('x-loop-probe')),
     promptVersion: checked('x-loop-prompt-version', 'label', header('x-loop-prompt-version')),
     toolsVersion: checked('x-loop-tools-version', 'label', header('x-loop-tools-version')),
     virtualKey: key !== undefined,

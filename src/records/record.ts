@@ -36,6 +36,10 @@ export const RunRecord = z.object({
     .object({ expected: z.string().optional(), score: z.number().min(0).max(1).optional() })
     .optional(),
   item: z.string().optional(),
+  /** What kind of task it was: scores are compared within it. Without one, the input's shape stands for it. */
+  task: z.string().max(200).optional(),
+  /** Of the golden data that the score was made with. */
+  dataset_version: z.string().max(200).optional(),
   effects: z.array(z.string()).optional(),
   input_tokens: z.number().int().min(0).optional(),
   output_tokens: z.number().int().min(0).optional(),

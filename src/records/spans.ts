@@ -1,6 +1,7 @@
 import { A } from '../span/attributes.ts';
 import { agentSpanId, recordSpanId, runSpanId, runTraceId } from '../span/ids.ts';
 import { type Attributes, emptyAttributes, type Span } from '../span/span.ts';
+import { inputShape } from './input-shape.ts';
 import { contentHash, inputHash } from './normalize.ts';
 import type { RunRecord } from './record.ts';
 import { recordTimes } from './times.ts';
@@ -56,8 +57,18 @@ function runSpan(context: RunContext): Span {
       [A.itemId]: records.find((r) => r.item !== undefined)?.item,
       [A.goldenScore]: options.goldenScore ?? golden?.score,
       [A.goldenExpected]: golden?.expected,
+      [A.task]: taskOf(records),
+      [A.datasetVersion]: records.findLast((r) => r.dataset_version !== undefined)?.dataset_version,
     },
   });
+}
+
+/** What kind of task a run had: the one it names, else the shape of the first input. */
+export function taskOf(records: readonly RunRecord[]): string | undefined {
+  const named = records.find((r) => r.task !== undefined)?.task;
+  if (named !== undefined) return named;
+  const input = records.find((r) => r.input !== undefined)?.input;
+  return input === undefined ? undefined : inputShape(input);
 }
 
 /** An agent's name behind its parent's. */

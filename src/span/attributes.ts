@@ -68,6 +68,11 @@ export const A = {
   inputHash: 'loopscope.input.hash',
   /** Id of the golden item this run works on, where the caller named it. */
   itemId: 'loopscope.item.id',
+  /** `true` on calls by which evals ask a loop's agents about golden data; they have no run id, and are no run's. */
+  probe: 'loopscope.probe',
+  probeSuite: 'loopscope.probe.suite',
+  /** What it has in place of a run id. */
+  probeRunId: 'loopscope.probe.run.id',
   /** Plain text of the answer (content: kept only under `capture: full`). */
   outputText: 'loopscope.output.text',
   /** Plain text of the user input (content: kept only under `capture: full`). */
@@ -93,4 +98,7 @@ export const A = {
   outcome: 'loopscope.outcome',
   goldenScore: 'loopscope.golden.score',
   goldenExpected: 'loopscope.golden.expected',
+  /** What kind of task the run had, and the version of the golden data that its own score was made with. */
+  task: 'loopscope.task',
+  datasetVersion: 'loopscope.dataset.version',
 } as const;

@@ -19,10 +19,12 @@ export interface Alert {
   evidence: Record<string, unknown>;
 }
 
-/** A change of an alert's state, and when it was found (milliseconds). */
+/** A change of an alert, and when it was found (milliseconds). */
 export interface AlertChange {
   alert: Alert;
   at: number;
+  /** Names evidence that came while the state stayed the same; nobody is told of that. */
+  revision?: string;
 }
 
 const COLUMNS = `
@@ -58,8 +60,8 @@ const toChange = ({ at, started_at, change_at, cause, evidence, ...row }: Row): 
   };
 };
 
-/** Appends a change of state. An alert takes each state once: told again, it adds nothing. */
-export async function appendAlert(store: Store, { alert, at }: AlertChange): Promise<void> {
+/** Appends a change. An alert takes each state, and each revision of it, once: told again, it adds nothing. */
+export async function appendAlert(store: Store, { alert, at, revision }: AlertChange): Promise<void> {
   const { resolved_at: _derived, cause, evidence, ...row } = alert;
   await store.insert(
     'alerts',
@@ -71,7 +73,7 @@ export async function appendAlert(store: Store, { alert, at }: AlertChange): Pro
         evidence: JSON.stringify(evidence),
       },
     ],
-    `alert/${alert.alert_id}/${alert.state}`,
+    `alert/${alert.alert_id}/${alert.state}${revision ? `/${revision}` : ''}`,
   );
 }
 

@@ -16,6 +16,14 @@ export interface Store {
   readonly database: string;
   /** Rows of a SELECT. */
   query<Row>(sql: string, params?: Record<string, unknown>): Promise<Row[]>;
+  /**
+   * The same for results that are too large to be held: rows as arrays, in pieces, as they arrive. The server waits
+   * for whoever is slow to take them.
+   */
+  stream<Row extends readonly unknown[]>(
+    sql: string,
+    params?: Record<string, unknown>,
+  ): AsyncIterable<readonly Row[]>;
   /** DDL and other statements without rows. */
   command(sql: string, params?: Record<string, unknown>): Promise<void>;
   /**
@@ -91,6 +99,14 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
         const result = await client.query({ query: sql, query_params: params, format: 'JSONEachRow' });
         return await result.json<Row>();
       }),
+    stream: async function* <Row extends readonly unknown[]>(sql: string, params?: Record<string, unknown>) {
+      try {
+        const result = await client.query({ query: sql, query_params: params, format: 'JSONCompactEachRow' });
+        for await (const rows of result.stream<Row>()) yield rows.map((row) => row.json());
+      } catch (error) {
+        throw translate(error, 'query', url);
+      }
+    },
     command: (sql, params) =>
       guard('command', async () => {
         await client.command({ query: sql, query_params: params });

@@ -51,6 +51,28 @@ export async function jobHistories(
   );
 }
 
+/** Those of `jobs` that are over, whoever ran them. */
+export async function jobsOver(
+  store: Store,
+  jobs: readonly { suite: string; dueAt: number }[],
+): Promise<{ suite: string; dueAt: number }[]> {
+  if (jobs.length === 0) return [];
+  return store.query(
+    `SELECT DISTINCT suite, toUnixTimestamp64Milli(due_at) AS dueAt FROM ${store.database}.eval_jobs
+     WHERE suite IN {suites:Array(String)} AND due_at >= fromUnixTimestamp64Milli({oldest:Int64})
+       AND (suite, toUnixTimestamp64Milli(due_at)) IN (
+         SELECT tupleElement(job, 1), tupleElement(job, 2)
+         FROM (SELECT arrayJoin(arrayZip({names:Array(String)}, {dues:Array(Int64)})) AS job))
+       AND state IN ('done', 'failed')`,
+    {
+      suites: [...new Set(jobs.map(({ suite }) => suite))],
+      oldest: Math.min(...jobs.map(({ dueAt }) => dueAt)),
+      names: jobs.map(({ suite }) => suite),
+      dues: jobs.map(({ dueAt }) => dueAt),
+    },
+  );
+}
+
 /** By suite: the newest state of its newest job. */
 export async function lastJobs(store: Store): Promise<Map<string, JobRow>> {
   const rows = await store.query<JobRow>(
@@ -60,4 +82,47 @@ export async function lastJobs(store: Store): Promise<Map<string, JobRow>> {
      ORDER BY j.due_at DESC, state != 'started' DESC, j.at DESC LIMIT 1 BY suite`,
   );
   return new Map(rows.map((row) => [row.suite, row]));
+}
+
+/** How the jobs of a suite went of late. Times are milliseconds since the epoch, `null` where there is none. */
+export interface JobStanding {
+  suite: string;
+  /** When the newest jobs that ended were due, newest first, at most `ENDED_MAX`. */
+  endedDueAt: number[];
+  /** When the first job started; it may be the only one, and still there. */
+  startedAt: number | null;
+  /** When the first job failed since one was done, how many did, and what the newest said. */
+  failedSince: number | null;
+  failed: number;
+  message: string;
+  /** When the first run got an error for its score since one got a score, and how many did. */
+  errorsSince: number | null;
+  errors: number;
+}
+
+const ENDED_MAX = 4;
+
+/** How the jobs went of those `suites` that had any due since `since`. */
+export function jobStandings(store: Store, suites: readonly string[], since: number): Promise<JobStanding[]> {
+  const jobs = `
+    SELECT suite, toUnixTimestamp64Milli(due_at) AS due, state, toUnixTimestamp64Milli(at) AS ms, scored, errors, message
+    FROM ${store.database}.eval_jobs
+    WHERE suite IN {suites:Array(String)} AND due_at >= fromUnixTimestamp64Milli({since:Int64})`;
+  return store.query<JobStanding>(
+    `SELECT j.suite AS suite,
+       arrayMap(due -> -due, groupArraySortedIf(${ENDED_MAX})(-j.due, j.state != 'started')) AS endedDueAt,
+       minOrNullIf(j.ms, j.state = 'started') AS startedAt,
+       minOrNullIf(j.ms, j.state = 'failed' AND j.ms > l.doneAt) AS failedSince,
+       countIf(j.state = 'failed' AND j.ms > l.doneAt) AS failed,
+       argMaxIf(j.message, j.ms, j.state = 'failed' AND j.ms > l.doneAt) AS message,
+       minOrNullIf(j.ms, j.errors > 0 AND j.ms > l.scoredAt) AS errorsSince,
+       sumIf(j.errors, j.ms > l.scoredAt) AS errors
+     FROM (${jobs}) AS j
+     JOIN (
+       SELECT suite, maxIf(ms, state = 'done') AS doneAt, maxIf(ms, scored > 0) AS scoredAt
+       FROM (${jobs}) GROUP BY suite
+     ) AS l ON l.suite = j.suite
+     GROUP BY j.suite ORDER BY j.suite`,
+    { suites, since },
+  );
 }

@@ -1,4 +1,5 @@
 import type { Store } from './client.ts';
+import { labelScores } from './labels.ts';
 
 /** A run as the `runs` view has it. `null` is "nobody said", which is not 0. Times are milliseconds since the epoch. */
 export interface Run {
@@ -21,19 +22,27 @@ export interface Run {
   inputTokens: number | null;
   outputTokens: number | null;
   costUsd: number | null;
-  /** Mean over the suites that scored it; `null` when none did. */
+  /** Its label, else the mean over the suites that scored it; `null` where there is neither. */
   goldenScore: number | null;
 }
 
-/** The golden score of each scored run: the earliest score of each suite stands, several suites are averaged. */
+/**
+ * The golden score of each run that has one. What people say of a run is the truth: its label, the mean over its raters,
+ * where it has one. Else what suites say: the earliest score of each suite stands, several suites are averaged.
+ */
 export const goldenScores = (database: string): string => `
-  SELECT loop, run_id, avg(suite_score) AS golden_score
+  SELECT loop, run_id, if(countIf(human) > 0, avgIf(score, human), avg(score)) AS golden_score
   FROM (
-    -- In a tuple, so that an error, which has no score, stands against a later score too.
-    SELECT loop, suite, run_id, argMin(tuple(score), scored_at).1 AS suite_score
-    FROM ${database}.eval_scores GROUP BY loop, suite, run_id
+    SELECT loop, run_id, suite_score AS score, false AS human
+    FROM (
+      -- In a tuple, so that an error, which has no score, stands against a later score too.
+      SELECT loop, suite, run_id, argMin(tuple(score), scored_at).1 AS suite_score
+      FROM ${database}.eval_scores GROUP BY loop, suite, run_id
+    )
+    WHERE suite_score IS NOT NULL
+    UNION ALL
+    SELECT loop, run_id, label_score AS score, true AS human FROM (${labelScores(database)})
   )
-  WHERE suite_score IS NOT NULL
   GROUP BY loop, run_id`;
 
 /** The latest runs, newest first; of one loop or of all. */

@@ -1,3 +1,4 @@
+import { inputShapeSql } from '../records/input-shape.ts';
 import type { Observation } from '../records/observation.ts';
 import type { Store } from './client.ts';
 import { goldenScores } from './runs.ts';
@@ -33,6 +34,8 @@ export interface UnscoredRun {
   item_id: string;
   input_hash: string;
   output_hash: string;
+  /** The model that made the answer; '' where unknown. */
+  maker_served_model: string;
   /** UTC day of its start, and the hash of its id in [0, 1). */
   day: string;
   u: number;
@@ -59,8 +62,8 @@ export interface ScoreQuery {
 const OVER = `(state != 'running' OR ended_at < fromUnixTimestamp64Milli({idleBefore:Int64}))`;
 
 /** The runs that are over and in reach of a suite, with whether they meet an item and are scored. */
-const runsInReach = (db: string) => `
-  SELECT run_id, item_id, input_hash, output_hash, started_at, toDate(started_at, 'UTC') AS day,
+export const runsInReach = (db: string) => `
+  SELECT run_id, item_id, input_hash, output_hash, maker_served_model, started_at, ended_at, toDate(started_at, 'UTC') AS day,
          run_id IN (SELECT run_id FROM ${db}.eval_scores WHERE loop = {loop:String} AND suite = {suite:String}) AS scored,
          item_id IN (SELECT item_id FROM ${db}.golden_items WHERE dataset = {dataset:String} AND version = {version:String})
          OR input_hash IN (SELECT input_hash FROM ${db}.golden_items WHERE dataset = {dataset:String} AND version = {version:String})
@@ -74,6 +77,7 @@ const runsInReach = (db: string) => `
 export function unscoredRuns(store: Store, query: ScoreQuery, perDay: number): Promise<UnscoredRun[]> {
   return store.query<UnscoredRun>(
     `SELECT c.run_id AS run_id, c.item_id AS item_id, c.input_hash AS input_hash, c.output_hash AS output_hash,
+            c.maker_served_model AS maker_served_model,
             toString(c.day) AS day, c.u AS u
      FROM (SELECT *, sipHash64(r.run_id) / 18446744073709551616 AS u
            FROM (${runsInReach(store.database)}) AS r WHERE r.matched AND NOT r.scored
@@ -113,13 +117,27 @@ export async function insertScores(store: Store, rows: readonly ScoreRow[], toke
   );
 }
 
-/** How many score rows each loop has: a number that grows when there is something new to look at. */
+/** How many rows of scores and labels each loop has: a number that grows when there is something new to look at. */
 export async function scoreCounts(store: Store): Promise<Map<string, number>> {
   const rows = await store.query<{ loop: string; n: number }>(
-    `SELECT loop, count() AS n FROM ${store.database}.eval_scores GROUP BY loop ORDER BY loop`,
+    `SELECT loop, sum(rows) AS n FROM (
+       SELECT loop, count() AS rows FROM ${store.database}.eval_scores GROUP BY loop
+       UNION ALL SELECT loop, count() AS rows FROM ${store.database}.labels GROUP BY loop)
+     GROUP BY loop ORDER BY loop`,
   );
   return new Map(rows.map((row) => [row.loop, row.n]));
 }
+
+/** The golden data that each run of a loop was first scored with, and the kind of task its item is. */
+const goldenOf = (db: string) => `
+  SELECT w.run_id AS run_id, concat(w.scored.1, '@', w.scored.2) AS dataset_version, i.task AS task
+  FROM (SELECT run_id, argMin((dataset, dataset_version, item_id), scored_at) AS scored FROM ${db}.eval_scores
+        WHERE loop = {loop:String} AND score IS NOT NULL AND dataset != '' GROUP BY run_id) AS w
+  LEFT JOIN (SELECT dataset, version, item_id, any(if(empty(tags), ${inputShapeSql('input')}, tags[1])) AS task
+             FROM ${db}.golden_items
+             WHERE dataset IN (SELECT DISTINCT dataset FROM ${db}.eval_scores WHERE loop = {loop:String})
+             GROUP BY dataset, version, item_id) AS i
+    ON i.dataset = w.scored.1 AND i.version = w.scored.2 AND i.item_id = w.scored.3`;
 
 /**
  * A loop's runs that are over, in order of their start, as the detector reads them. Runs without an explicit end
@@ -136,9 +154,14 @@ export async function loopSeries(store: Store, loop: string, idleBefore = 0): Pr
             r.maker_served_model AS servedModel, r.prompt_version AS promptVersion,
             r.tools_version AS toolsVersion,
             if(r.checker_name = '' AND r.checker_version = '', '', concat(r.checker_name, '@', r.checker_version))
-              AS checkerVersion, '' AS datasetVersion, '' AS task
+              AS checkerVersion,
+            if(f.dataset_version != '', f.dataset_version, g.dataset_version) AS datasetVersion,
+            if(f.task != '', f.task, g.task) AS task
      FROM (SELECT * FROM ${store.database}.runs WHERE loop = {loop:String} AND ${OVER}) AS r
      LEFT JOIN (SELECT * FROM (${goldenScores(store.database)}) WHERE loop = {loop:String}) AS s ON s.run_id = r.run_id
+     LEFT JOIN (${goldenOf(store.database)}) AS g ON g.run_id = r.run_id
+     LEFT JOIN (SELECT run_id, any(task) AS task, any(dataset_version) AS dataset_version
+                FROM ${store.database}.run_facts WHERE loop = {loop:String} GROUP BY run_id) AS f ON f.run_id = r.run_id
      ORDER BY r.started_at, r.run_id`,
     { loop, idleBefore },
   );

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import pino from 'pino';
@@ -9,8 +7,10 @@ import { importGolden } from '../../evals/golden.ts';
 import { systemClock } from '../../src/clock.ts';
 import { openStore } from '../../src/store/client.ts';
 import { insertRuns, suiteFolder } from '../support/eval-runs.ts';
+import { MortalProcess } from '../support/mortal-process.ts';
 import { startTestStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
+import type { EvalsChildSettings } from './evals-child.ts';
 
 let server: Awaited<ReturnType<typeof startTestStore>>;
 before(async () => {
@@ -57,22 +57,20 @@ test('killed again and again in the middle of scoring, every run is scored exact
   await importGolden({ store: server.store, clock }, { path: join(at.directory, 'g.jsonl'), dataset: 'k' });
   await play('killed', RUNS);
 
-  const startChild = (): ChildProcess =>
-    spawn(
-      process.execPath,
-      [join(import.meta.dirname, 'evals-child.ts'), join(at.directory, 'loopscope.yaml'), server.url],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
-    );
+  const evals = new MortalProcess<EvalsChildSettings>('../fault/evals-child.ts', {
+    settings: join(at.directory, 'loopscope.yaml'),
+    clickhouseUrl: server.url,
+    port: 0,
+  });
+  t.after(() => evals.close());
   for (let kill = 0; kill < KILLS; kill++) {
     const before = (await scored('killed')).scored;
     assert.ok(before < RUNS, 'there is work left to be killed in');
-    const child = startChild();
+    await evals.start();
     await until('it is in the middle of scoring', async () => (await scored('killed')).scored > before);
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await evals.kill();
   }
-  const child = startChild();
-  t.after(() => child.kill('SIGKILL'));
+  await evals.start();
   await until('all are scored', async () => (await scored('killed')).distinct === RUNS, 15_000);
   const jobs = () =>
     server.store.query<{ ends: number; starts: number }>(
@@ -83,8 +81,7 @@ test('killed again and again in the middle of scoring, every run is scored exact
     const rows = await jobs();
     return rows.filter((job) => job.ends === 0).length <= 1 && rows.some((job) => job.starts > 1);
   });
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  await evals.kill();
   assert.deepEqual(await scored('killed'), { scored: RUNS, distinct: RUNS });
   assert.ok(
     (await jobs()).every((job) => job.ends <= 1),

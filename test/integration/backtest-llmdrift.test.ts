@@ -12,9 +12,8 @@ import { RunRecord } from '../../src/records/record.ts';
  * The detector on answers that real models gave (LLMDrift: Chen, Zaharia & Zou 2023), through run records and the
  * backtest. Each order of the answers is drawn by its seed. LOOPSCOPE_LONG=1 tries more orders.
  */
-const FILE = join(process.env['LOOPSCOPE_TEST_DATA'] ?? '../shared/data', 'llmdrift/PRIME_FULL_EVAL.csv');
-const skip = existsSync(FILE) ? false : `no LLMDrift answers at ${FILE}: set LOOPSCOPE_TEST_DATA`;
-const ORDERS = process.env['LOOPSCOPE_LONG'] === '1' ? 500 : 60;
+const FOLDER = join(process.env['LOOPSCOPE_TEST_DATA'] ?? '../shared/data', 'llmdrift');
+const ORDERS = process.env['LOOPSCOPE_LONG'] === '1' ? 200 : 60;
 
 interface Row {
   model: string;
@@ -23,12 +22,39 @@ interface Row {
   answer: string;
 }
 
-const answers: Map<string, Row[]> = skip
-  ? new Map()
-  : Map.groupBy(
-      parse(readFileSync(FILE), { columns: true }) as Row[],
-      (row) => row.model.split('/').at(-1) ?? '',
-    );
+/** Questions that were put to the models, how an answer is scored, and what a careless checker says of it. */
+interface Questions {
+  file: string;
+  score: (row: Row) => number;
+  pass: (row: Row) => boolean;
+}
+
+const parsed = (row: Row) => /\[(yes|no)\]/i.exec(row.answer)?.[1]?.toLowerCase();
+
+const PRIMES: Questions = {
+  file: join(FOLDER, 'PRIME_FULL_EVAL.csv'),
+  score: (row) => Number(parsed(row) === row.ref_answer.toLowerCase()),
+  pass: (row) => parsed(row) !== undefined,
+};
+/** What is asked for is an option; the reference answer of the file means nothing. */
+const OPINIONS: Questions = {
+  file: join(FOLDER, 'OPINIONQA_EVAL.csv'),
+  score: (row) => Number(/\([A-F]\)/.test(row.answer)),
+  pass: (row) => row.answer.trim() !== '',
+};
+
+const absent = [PRIMES, OPINIONS].find(({ file }) => !existsSync(file));
+const skip = absent ? `no LLMDrift answers at ${absent.file}: set LOOPSCOPE_TEST_DATA` : false;
+
+const modelOf = (row: Row) => row.model.split('/').at(-1)!;
+const answers: Map<Questions, Map<string, Row[]>> = new Map(
+  skip
+    ? []
+    : [PRIMES, OPINIONS].map((questions) => [
+        questions,
+        Map.groupBy(parse(readFileSync(questions.file), { columns: true }) as Row[], modelOf),
+      ]),
+);
 
 function shuffled<T>(list: readonly T[], random: () => number): T[] {
   const copy = [...list];
@@ -39,24 +65,28 @@ function shuffled<T>(list: readonly T[], random: () => number): T[] {
   return copy;
 }
 
-const parsed = (row: Row) => /\[(yes|no)\]/i.exec(row.answer)?.[1]?.toLowerCase();
-
 /** Run records of a loop served by one model and then by another; every answer at most once. */
-function records(seed: number, parts: [model: string, runs: number][], naming: (model: string) => string) {
+function records(
+  questions: Questions,
+  seed: number,
+  parts: [model: string, runs: number][],
+  naming: (model: string) => string,
+) {
   const random = seededRandom(seed);
-  const rows = new Map(parts.map(([model]) => [model, shuffled(answers.get(model)!, random)]));
+  const own = answers.get(questions)!;
+  const rows = new Map(parts.map(([model]) => [model, shuffled(own.get(model)!, random)]));
   const line = parts.flatMap(([model, runs]) => rows.get(model)!.splice(0, runs));
   return line.map((row, n) =>
     RunRecord.parse({
-      loop: 'primes',
+      loop: 'drift',
       run: `r-${n}`,
       ts: new Date(Date.UTC(2023, 5, 1) + n * 60_000).toISOString(),
       model: 'gpt',
-      served_model: naming(row.model.split('/').at(-1)!),
-      checker: { name: 'parses', version: 'v1', pass: parsed(row) !== undefined },
+      served_model: naming(modelOf(row)),
+      checker: { name: 'parses', version: 'v1', pass: questions.pass(row) },
       input: row.query,
       output: row.answer,
-      golden: { expected: row.ref_answer, score: parsed(row) === row.ref_answer.toLowerCase() ? 1 : 0 },
+      golden: { score: questions.score(row) },
     }),
   );
 }
@@ -66,8 +96,9 @@ async function alarmsOf(
   arl: number,
   parts: [string, number][],
   naming = (model: string) => model,
+  questions = PRIMES,
 ): Promise<Alarm[]> {
-  const { loops } = await backtest(records(seed, parts, naming), { arl });
+  const { loops } = await backtest(records(questions, seed, parts, naming), { arl });
   return loops[0]!.alarms;
 }
 
@@ -155,8 +186,8 @@ test('GPT-4 0314 followed by itself alarms in no more than the promised share of
       if (alarms.length > 0) alarmed++;
     }
     t.diagnostic(`ARL ${arl}: ${alarmed} of ${ORDERS} orders of 1,000 runs alarmed`);
-    // A drop and a rise, each in a share of 1,000/arl at most if run lengths are geometric, and one by chance.
-    assert.ok(alarmed <= 1 + (2 * ORDERS * 1000) / arl, `${alarmed} alarmed`);
+    // A drop and a rise, each in a share of 1,000/arl and the baseline's error, which is 0.05 at most.
+    assert.ok(alarmed <= 2 * ORDERS * (1000 / arl + 0.05), `${alarmed} alarmed`);
   }
 });
 
@@ -200,3 +231,38 @@ test('a model that was swapped harmlessly long before is not blamed', { skip }, 
     assert.equal(alarms[0]!.cause, null, `seed ${seed}: ${JSON.stringify(alarms[0]!.evidence.candidates)}`);
   }
 });
+
+for (const [name, questions, runs] of [
+  ['primes', PRIMES, 1000],
+  ['opinion questions', OPINIONS, 1506],
+] as const)
+  test(`GPT-4 0314 then 0613 on ${name}: found in every order, put to the model and dated`, {
+    skip,
+  }, async (t) => {
+    const errors: number[] = [];
+    const delays: number[] = [];
+    const odd: string[] = [];
+    const unknown: number[] = [];
+    for (let seed = 1; seed <= ORDERS; seed++) {
+      const parts: [string, number][] = [
+        ['gpt-4-0314', runs],
+        ['gpt-4-0613', runs],
+      ];
+      const alarms = await alarmsOf(1000 + seed, 10_000, parts, undefined, questions);
+      const found = alarms.findLast((a) => a.kind === 'golden_drop' && a.at_run >= runs);
+      assert.ok(found, `seed ${seed}: ${JSON.stringify(alarms)}`);
+      if (found.cause === null) unknown.push(seed);
+      else assert.deepEqual(found.cause, { dimension: 'model', from: 'gpt-4-0314', to: 'gpt-4-0613' });
+      errors.push(Math.abs(found.change_at_run - runs));
+      delays.push(found.at_run - runs + 1);
+      if (alarms.length > 1) odd.push(`${seed}: ${alarms.map((a) => `${a.kind} at ${a.at_run}`).join(', ')}`);
+    }
+    t.diagnostic(`cause not known in ${unknown.length} of ${ORDERS} orders`);
+    // A lucky streak right after the change hides where it began.
+    assert.ok(unknown.length <= ORDERS / 100, `seeds ${unknown.join(', ')}`);
+    summary(t, 'delay in runs', delays);
+    assert.ok(summary(t, 'error of the change point in runs', errors) <= 15);
+    t.diagnostic(`${odd.length} of ${ORDERS} orders with another alarm as well ${odd.join('; ')}`);
+    // In `runs` healthy runs at most runs/arl + the baseline's error of the orders alarm; three times as often never.
+    assert.ok(odd.length <= 3 * ORDERS * (runs / 10_000 + 0.05), odd.join('\n'));
+  });

@@ -361,6 +361,9 @@ test('golden import, eval run and eval list: a suite scores the runs it meets', 
   const { suites } = JSON.parse((await cli('eval', 'list', '--json')).stdout);
   assert.deepEqual([suites[0].suite, suites[0].scorer, suites[0].last], ['primes-golden', 'regex', null]);
   assert.ok(Date.parse(suites[0].due_at) > Date.now());
+  // It never ran, so it is due; what was scored by hand does not wait.
+  assert.ok(Date.parse(suites[0].due_since) <= Date.now());
+  assert.deepEqual([suites[0].runs_waiting, suites[0].last_error], [0, null]);
   assert.equal((await cli('eval', 'run', 'nope')).code, 1);
 });
 

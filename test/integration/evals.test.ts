@@ -204,7 +204,7 @@ test('no more runs of a day are scored than the suite allows, and always the sam
 test('the series has the runs in order, with versions and verdicts, scored or not, and the mean over suites', async () => {
   const suite = (name: string, dataset: string) => `suite: ${name}\nloop: series\ndataset: ${dataset}\n`;
   const at = folder({ 'a.yaml': suite('series-a', 'ya'), 'b.yaml': suite('series-b', 'yb') });
-  await golden(at, 'ya', { q: 'yes' });
+  const { version } = await golden(at, 'ya', { q: 'yes' });
   await golden(at, 'yb', { q: 'no' });
   await insertRuns(server.store, [
     { loop: 'series', run: 'b', at: T0 + 2000, input: 'q', output: 'yes', model: 'm-2', pass: false },
@@ -214,7 +214,8 @@ test('the series has the runs in order, with versions and verdicts, scored or no
   ]);
   for (const s of loadSuites(at.directory))
     await runSuite(s, { store: server.store, clock, config: at.config });
-  const unknown = { effects: 0, promptVersion: '', toolsVersion: '', datasetVersion: '', task: '' };
+  const unknown = { effects: 0, promptVersion: '', toolsVersion: '' };
+  const held = { datasetVersion: `ya@${version}`, task: 'tiny' };
   const hashes = (input: string) => ({ inputHash: inputHash(input), outputHash: contentHash('yes') });
   assert.deepEqual(await loopSeries(server.store, 'series'), [
     {
@@ -226,6 +227,7 @@ test('the series has the runs in order, with versions and verdicts, scored or no
       servedModel: 'm-1',
       checkerVersion: 'parses@v1',
       ...unknown,
+      ...held,
       ...hashes('q'),
     },
     {
@@ -237,6 +239,7 @@ test('the series has the runs in order, with versions and verdicts, scored or no
       servedModel: 'm-2',
       checkerVersion: 'parses@v1',
       ...unknown,
+      ...held,
       ...hashes('q'),
     },
     {
@@ -248,6 +251,8 @@ test('the series has the runs in order, with versions and verdicts, scored or no
       servedModel: 'm-1',
       checkerVersion: '',
       ...unknown,
+      datasetVersion: '',
+      task: '',
       ...hashes('z'),
     },
   ]);

@@ -182,6 +182,7 @@ test('figures add up, and what nobody said is null', async () => {
   assert.equal(failing.calls_without_cost, 20);
   assert.equal(failing.cost_per_useful_outcome_usd, null);
   assert.deepEqual(failing.golden, { score: null, low: null, high: null, n: 0 });
+  assert.equal(failing.estimates, null);
 
   const never = loops.get('never')!;
   assert.deepEqual(
@@ -194,6 +195,15 @@ test("a silent failure's golden score is that since the change, beside a checker
   const silent = (await status()).get('silent')!;
   assert.equal(silent.golden.score, 0);
   assert.equal(silent.golden.n, 30);
+  assert.equal(silent.estimates?.success?.estimate, 0);
+  assert.equal(silent.estimates?.checker.specificity?.estimate, 0, 'every bad run passed');
+  assert.deepEqual(silent.estimates?.counts, {
+    runs: 30,
+    scored: 30,
+    passed: 30,
+    failed: 0,
+    judged: { good_passed: 0, good_failed: 0, bad_passed: 30, bad_failed: 0 },
+  });
   assert.equal(silent.checker_pass_rate, 1);
   assert.deepEqual(silent.served_models, ['gpt-4-0314', 'gpt-4-0613']);
   assert.deepEqual(silent.last_alert, {

@@ -73,6 +73,15 @@ export class MortalProcess<Settings extends { port: number }> {
     await this.current?.exited;
   }
 
+  /** Makes it hang: its connections stay open and it does nothing. */
+  pause(): void {
+    this.current?.process.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.current?.process.kill('SIGCONT');
+  }
+
   async close(): Promise<void> {
     await this.kill();
     const spare = await this.next?.catch(() => undefined);

@@ -186,3 +186,43 @@ test('records of equal time keep their order, offsets count, and the parts of on
     ],
   );
 });
+
+test('effects that vanish and answers that collapse are found in records without a golden score', async () => {
+  const change = 300;
+  const quiet = Array.from({ length: 450 }, (_, n) => ({
+    ...record(n, { effects: n < change && n % 3 > 0 ? ['pr_opened'] : [], served_model: 'gpt-1' }),
+    loop: 'quiet',
+  }));
+  const monotone = Array.from({ length: 450 }, (_, n) => ({
+    ...record(n, { input: `question ${n}`, output: n < change ? `answer ${n}` : 'I cannot help with that.' }),
+    loop: 'monotone',
+    served_model: n < change ? 'gpt-1' : 'gpt-2',
+  }));
+  const { loops } = await backtest([...quiet, ...monotone], { arl: 10_000 });
+  assert.deepEqual(
+    loops.map(({ loop, alarms }) => [loop, alarms.map((alarm) => [alarm.kind, alarm.golden])]),
+    [
+      ['monotone', [['output_collapse', { before: null, after: null }]]],
+      ['quiet', [['no_effect', { before: null, after: null }]]],
+    ],
+  );
+  const [collapse] = loops[0]!.alarms;
+  assert.ok(Math.abs(collapse!.change_at_run - change) <= 2, `${collapse!.change_at_run}`);
+  assert.equal(collapse!.cause?.to, 'gpt-2');
+});
+
+test('what falls by one change is one alarm, with what else it did in its evidence', async () => {
+  const random = seededRandom(6);
+  const records = collapse('both', (right) => ({ golden: { score: right ? 1 : 0 } })).map((part, n) => ({
+    ...part,
+    effects: n < 300 && random() < 0.9 ? ['pr_opened'] : [],
+  }));
+  const { loops } = await backtest(records, { arl: 10_000 });
+  const [alarm, ...more] = loops[0]!.alarms;
+  assert.deepEqual(more, []);
+  assert.equal(alarm!.kind, 'golden_drop');
+  assert.deepEqual(
+    alarm!.evidence.joined?.map(({ kind }) => kind),
+    ['no_effect'],
+  );
+});

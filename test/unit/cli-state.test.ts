@@ -29,6 +29,21 @@ const cases: [string, Partial<LoopFacts>, ReturnType<typeof loopState>][] = [
     'silently_failing',
   ],
   [
+    'effects that vanished while verdicts pass are a silent failure',
+    { alert: { kind: 'no_effect', passRateSince: 1 } },
+    'silently_failing',
+  ],
+  [
+    'answers that collapsed while verdicts pass are a silent failure',
+    { alert: { kind: 'output_collapse', passRateSince: 0.9 } },
+    'silently_failing',
+  ],
+  [
+    'a checker that drifts is worth a look',
+    { alert: { kind: 'checker_drift', passRateSince: 1 } },
+    'suspect',
+  ],
+  [
     'an open drop whose verdicts fail too is plain failure',
     { alert: { kind: 'golden_drop', passRateSince: 0.2 } },
     'failing',
@@ -51,6 +66,16 @@ const cases: [string, Partial<LoopFacts>, ReturnType<typeof loopState>][] = [
     'suspect',
   ],
   ['what was never good cannot fall, and is not green either', { goldenHigh: 0.2 }, 'suspect'],
+  [
+    'a suite that gives no scores makes its loop unmeasured, not failing',
+    { alert: { kind: 'unmeasured', passRateSince: null } },
+    'unmeasured',
+  ],
+  [
+    'unmeasured and out of work is idle',
+    { alert: { kind: 'unmeasured', passRateSince: null }, lastRunAt: null },
+    'idle',
+  ],
   ['never ran is idle', { lastRunAt: null }, 'idle'],
   ['one missed time is not idle yet', { schedule: '0 * * * *', lastRunAt: now - 1.5 * HOUR }, 'healthy'],
   ['two missed times are idle', { schedule: '0 * * * *', lastRunAt: now - 2.5 * HOUR }, 'idle'],

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { initial, step } from '../../evals/detect/golden.ts';
-import { watch } from '../../evals/detect/watch.ts';
+import { initialWatch, stepWatch, watch } from '../../evals/detect/watch.ts';
 import { seededRandom } from '../../src/clock.ts';
-import { coin, graded, seriesOf } from '../support/loop-series.ts';
+import { answers, checker, coin, graded, type Stretch, seriesOf } from '../support/loop-series.ts';
 
 /**
  * The promise and the price of it, by simulation: how long healthy loops stay quiet, and how soon fallen ones are
@@ -13,12 +12,11 @@ const LONG = process.env['LOOPSCOPE_LONG'] === '1';
 
 /** Scored runs watched until the first alarm of `kind`, at most `most`. */
 function runLength(draw: () => number, arl: number, learnScores: number, kind: string, most: number): number {
-  let state = initial({ arl, learnScores });
+  const state = initialWatch({ arl, learnScores });
   const [observation] = seriesOf({ runs: 1, draw });
   for (let watched = 1 - learnScores; watched < most; watched++) {
-    const result = step(state, { ...observation!, index: state.scored, score: draw() });
-    state = result.state;
-    if (result.events.some((event) => event.type === 'alarm' && event.alarm.kind === kind)) return watched;
+    const events = stepWatch(state, { ...observation!, index: state.runs, score: draw() });
+    if (events.some((event) => event.type === 'alarm' && event.kind === kind)) return watched;
   }
   return most;
 }
@@ -77,4 +75,104 @@ test('falls are found soon, from a learnt baseline of 200 scores', (t) => {
       if (arl === 10_000) assert.ok(mean <= most, `${before} to ${after}: mean delay ${mean}`);
       else assert.ok(mean <= 2 * most, `${before} to ${after}: mean delay ${mean}`);
     }
+});
+
+/** Runs to the first alarm of any kind, at most `most`, of a loop whose runs are drawn one by one. */
+function firstAlarm(stretch: Omit<Stretch, 'runs'>, arl: number, most: number): [kind: string, runs: number] {
+  const state = initialWatch({ arl });
+  while (state.runs < most) {
+    const [run] = seriesOf({ ...stretch, runs: 1 });
+    const index = state.runs;
+    const alarm = stepWatch(state, {
+      ...run!,
+      index,
+      inputHash: stretch.input?.() ?? `input-${index}`,
+      outputHash: stretch.output?.() ?? `output-${index}`,
+    }).find((event) => event.type === 'alarm' && event.kind !== 'golden_rise');
+    if (alarm) return [alarm.kind, state.runs];
+  }
+  return ['none', most];
+}
+
+for (const arl of LONG ? [500, 10_000] : [500])
+  test(`all kinds of a healthy loop together alarm no sooner than every ${arl} runs on average`, (t) => {
+    const random = seededRandom(arl);
+    const none = () => null;
+    const loops: [string, Omit<Stretch, 'runs'>][] = [
+      [
+        'all measures',
+        {
+          draw: coin(random, 0.8),
+          verdict: checker(random, 0.9, 0.6),
+          effects: coin(random, 0.7),
+          output: answers(random, { yes: 0.6, no: 0.4 }),
+        },
+      ],
+      ['checker', { draw: coin(random, 0.5), verdict: checker(random, 0.8, 0.5) }],
+      ['effects', { draw: none, effects: coin(random, 0.5) }],
+      ['answers', { draw: none, output: answers(random, { a: 0.5, b: 0.3, c: 0.2 }) }],
+    ];
+    for (const [name, stretch] of loops) {
+      const firsts = Array.from({ length: LONG && arl < 10_000 ? 200 : 60 }, () =>
+        firstAlarm(stretch, arl, 4 * arl),
+      );
+      const lengths = firsts.map(([, runs]) => runs);
+      const mean = lengths.reduce((a, b) => a + b, 0) / lengths.length;
+      const variance = lengths.reduce((a, b) => a + (b - mean) ** 2, 0) / (lengths.length - 1);
+      const low = mean - 1.96 * Math.sqrt(variance / lengths.length);
+      const kinds = Object.entries(Object.groupBy(firsts, ([kind]) => kind)).map(
+        ([kind, of]) => `${kind} ${of!.length}`,
+      );
+      t.diagnostic(
+        `${name}: at least ${Math.round(mean)} (95 % above ${Math.round(low)}); ${kinds.join(', ')}`,
+      );
+      assert.ok(low >= arl, `${name}: measured ${mean}, lower end ${low}`);
+    }
+  });
+
+/**
+ * No detector finds what a short baseline cannot tell: with n scores before and t after a drop δ of scores of
+ * variance σ², the evidence of the best test there is has about δ²/(2σ²)·nt/(n+t) nats, and an ARL of 10⁴ asks for
+ * more than ln 10⁴ = 9.2. For .90→.80 that is 310 runs after 1,000, and never after 200.
+ */
+test('small drops are found in the end, as soon as the baseline can tell them: at ten runs a week in months', (t) => {
+  const none = () => null;
+  const drops: [
+    string,
+    before: number,
+    (random: () => number, p: number) => Partial<Stretch>,
+    from: number,
+    to: number,
+    most: number,
+  ][] = [
+    ['golden', 200, (random, p) => ({ draw: coin(random, p) }), 0.9, 0.7, 170],
+    ['golden', 1000, (random, p) => ({ draw: coin(random, p) }), 0.9, 0.8, 500],
+    ['golden', 1000, (random, p) => ({ draw: coin(random, p) }), 0.98, 0.9, 220],
+    ['effects', 1000, (random, p) => ({ effects: coin(random, p) }), 0.7, 0.5, 400],
+    ['effects', 200, (random, p) => ({ effects: coin(random, p) }), 0.7, 0.1, 35],
+  ];
+  for (const [measure, before, stretch, from, to, most] of drops) {
+    const delays: number[] = [];
+    for (let seed = 1; seed <= (LONG ? 200 : 40); seed++) {
+      const random = seededRandom(seed);
+      const series = seriesOf(
+        { draw: none, ...stretch(random, from), runs: before },
+        { draw: none, ...stretch(random, to), runs: 10 * most },
+      );
+      const state = initialWatch({ arl: 10_000 });
+      const alarm = series.findIndex(
+        (run) =>
+          stepWatch(state, run).some((e) => e.type === 'alarm' && e.kind !== 'golden_rise') &&
+          run.index >= before,
+      );
+      // One that alarmed before there was a drop, or is found later still, counts in full.
+      delays.push(alarm < 0 ? 10 * most : alarm - before + 1);
+    }
+    delays.sort((a, b) => a - b);
+    const mean = delays.reduce((a, b) => a + b, 0) / delays.length;
+    t.diagnostic(
+      `${measure} ${from} to ${to} after ${before} runs: mean ${mean.toFixed(0)} runs (${(mean / 10).toFixed(0)} weeks), 95 % within ${delays[Math.floor(0.95 * delays.length)]}`,
+    );
+    assert.ok(mean <= most, `${measure} ${from} to ${to} after ${before}: mean delay ${mean}`);
+  }
 });

@@ -158,11 +158,11 @@ test('a module that throws, hangs, exits or gives no score in [0,1] is an error,
        return JSON.parse(output);
      };`,
   );
-  const score = module(definition, directory, 700);
+  const score = module(definition, directory, 2_500);
   const wanted: [string, RegExp][] = [
     ['throw', /scorer_failed: broken/],
-    ['hang', /gave no score within 700 ms/],
-    ['never', /gave no score within 700 ms/],
+    ['hang', /gave no score within 2500 ms/],
+    ['never', /gave no score within 2500 ms/],
     ['exit', /exit code 3/],
     ['2', /scorer_invalid: expected a number in \[0, 1\], got 2/],
     ['-0.1', /scorer_invalid/],

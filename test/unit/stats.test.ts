@@ -10,11 +10,18 @@ import {
 } from '../../evals/stats/binomial-interval.ts';
 import { fallPoint } from '../../evals/stats/change-point.ts';
 import { advance, evidence, noEvidence } from '../../evals/stats/e-detector.ts';
+import { momentLower } from '../../evals/stats/moment-bound.ts';
 import { seededRandom } from '../../src/clock.ts';
 import { coin, graded } from '../support/loop-series.ts';
 
 const near = (actual: number, expected: number, tolerance: number) =>
   assert.ok(Math.abs(actual - expected) <= tolerance, `expected ${expected} ± ${tolerance}, got ${actual}`);
+
+const momentsOf = (values: readonly number[]) => ({
+  n: values.length,
+  sum: values.reduce((a, b) => a + b, 0),
+  squares: values.reduce((a, b) => a + b * b, 0),
+});
 
 test('ln Γ is exact on factorials and on Γ(½) = √π', () => {
   let logFactorial = 0;
@@ -86,6 +93,7 @@ test('no trials give no interval and no bound, and impossible counts are refused
   assert.equal(clopperPearson(0, 0), undefined);
   assert.equal(clopperPearsonLower(0, 0, 0.05), undefined);
   assert.equal(bettingLower([], 0.05), undefined);
+  assert.equal(momentLower({ n: 0, sum: 0, squares: 0 }, 0.05), undefined);
   assert.equal(fallPoint([]), undefined);
   assert.equal(fallPoint([1]), undefined);
   assert.throws(() => wilson(3, 2), /0 ≤ successes ≤ trials, got 3 of 2/);
@@ -105,6 +113,7 @@ test('a bound is above the mean no more often than its level says', () => {
       error,
     )!;
   const betting = (scores: number[]) => bettingLower(scores, error)!;
+  const moments = (scores: number[]) => momentLower(momentsOf(scores), error)!;
   const cases = [
     { name: 'coin .84, exact', mean: 0.84, draw: coin(random, 0.84), bound: exact },
     { name: 'coin .5, exact', mean: 0.5, draw: coin(random, 0.5), bound: exact },
@@ -112,6 +121,15 @@ test('a bound is above the mean no more often than its level says', () => {
     { name: 'graded', mean: 0.7, draw: graded(random, 0.7, 0.4), bound: betting },
     { name: 'mostly 1, else .2', mean: 0.92, draw: () => (random() < 0.9 ? 1 : 0.2), bound: betting },
     { name: 'rarely high', mean: 0.145, draw: () => (random() < 0.05 ? 1 : 0.1), bound: betting },
+    { name: 'coin .84, moments', mean: 0.84, draw: coin(random, 0.84), bound: moments },
+    { name: 'graded, moments', mean: 0.7, draw: graded(random, 0.7, 0.4), bound: moments },
+    {
+      name: 'mostly 1, else .2, moments',
+      mean: 0.92,
+      draw: () => (random() < 0.9 ? 1 : 0.2),
+      bound: moments,
+    },
+    { name: 'rarely high, moments', mean: 0.145, draw: () => (random() < 0.05 ? 1 : 0.1), bound: moments },
   ];
   for (const { name, mean, draw, bound } of cases)
     for (const n of [50, 200]) {
@@ -128,6 +146,25 @@ test('the betting bound makes use of scores that hardly vary', () => {
   assert.ok(bettingLower(scores, 0.05)! > 0.73);
 });
 
+test('the bound from moments comes close to the one from every value, and never above the mean', () => {
+  const random = seededRandom(6);
+  for (const [n, apart] of [
+    [200, 0.04],
+    [800, 0.015],
+    [3200, 0.006],
+  ] as const)
+    for (const draw of [graded(random, 0.8, 0.2), graded(random, 0.6, 0.8), coin(random, 0.84)]) {
+      const scores = Array.from({ length: n }, draw);
+      const bound = momentLower(momentsOf(scores), 0.01)!;
+      assert.ok(bound >= bettingLower(scores, 0.01)! - apart, `${n} values: ${bound}`);
+      assert.ok(bound < momentsOf(scores).sum / n);
+    }
+  for (const value of [0, 0.5, 1]) {
+    const bound = momentLower(momentsOf(new Array<number>(100).fill(value)), 0.01)!;
+    assert.ok(bound >= 0 && bound <= value && bound >= value - 0.1, `${value}: ${bound}`);
+  }
+});
+
 test('the e-detector alarms after its threshold on average when the level is the true mean, and not much later', () => {
   const threshold = 300;
   for (const mean of [0.5, 0.84, 0.98]) {
@@ -135,8 +172,8 @@ test('the e-detector alarms after its threshold on average when the level is the
     const rounds = 200;
     let scores = 0;
     for (let i = 0; i < rounds; i++)
-      for (let m = noEvidence(); evidence(m) < threshold; scores++)
-        m = advance(m, random() < mean ? 1 : 0, mean);
+      for (const m = noEvidence(); evidence(m) < threshold; scores++)
+        advance(m, random() < mean ? 1 : 0, mean, scores);
     const measured = scores / rounds;
     // The run length is about geometric: its mean over 200 streams is within 3/√200 of the truth.
     assert.ok(measured >= threshold * (1 - 3 / Math.sqrt(rounds)), `mean ${mean}: ${measured}`);
@@ -145,7 +182,11 @@ test('the e-detector alarms after its threshold on average when the level is the
 });
 
 test('a level of 0 or 1 gives no bet, and no evidence by the passing of time', () => {
-  for (const level of [0, 1]) assert.deepEqual(advance(noEvidence(), 0, level), noEvidence());
+  for (const level of [0, 1]) {
+    const detector = noEvidence();
+    advance(detector, 0, level, 0);
+    assert.deepEqual(detector, noEvidence());
+  }
 });
 
 test('the cut of a clean fall is found, and there is none in a rise or a constant', () => {
