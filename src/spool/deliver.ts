@@ -35,7 +35,7 @@ const SAVE_DELAY_MS = 1_000;
 export const FLIGHTS_MAX = 2;
 /** Bounds of what one save writes down, and of what is in memory. */
 const PLANNED_MAX = 4;
-const PLANNED_BYTES_MAX = 64_000_000;
+const PLANNED_BYTES_MAX = 48_000_000;
 /** Batches that wait, done, for one before them. */
 const BEHIND_MAX = 4 * PLANNED_MAX;
 

@@ -92,7 +92,7 @@ export interface Spool {
 
 const hours = (ms: number) => (ms / 3_600_000).toFixed(1);
 
-const RECENT_BYTES_MAX = 32_000_000;
+const RECENT_BYTES_MAX = 24_000_000;
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Opens the spool in a folder, takes up where the last process ended, and delivers. Throws `data_dir_in_use`. */
