@@ -96,6 +96,10 @@ export async function startSpanReceiver(): Promise<SpanReceiver> {
     receiver.keys.add(request.headers['x-backend-key']);
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
+    if (request.url !== '/v1/traces') {
+      response.writeHead(404).end(); // what a role counts goes to collectors as well
+      return;
+    }
     if (receiver.status === 200) receiver.spans.push(...readSpans(Buffer.concat(chunks)));
     else receiver.refused++;
     response

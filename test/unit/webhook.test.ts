@@ -22,7 +22,10 @@ test('the message says what happened, since when, how sure, what changed and whe
     'loopscope alerts --loop primes',
   ])
     assert.ok(text.includes(wanted), `${wanted}: ${text}`);
-  assert.match(alertText({ ...alert, cause: null }), /No change of model, prompt, tools or checker/);
+  assert.match(
+    alertText({ ...alert, cause: null }),
+    /No change of model, prompt, tools, checker, golden data or tasks/,
+  );
   const measured = { before: { n: 200, mean: 0.98 }, after: { n: 40, mean: 0.025 } };
   const joined = [{ kind: 'output_collapse', at: runTime(33), at_run: 33, e_value: 20_000 }];
   assert.match(
