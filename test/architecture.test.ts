@@ -7,7 +7,7 @@ import { test } from 'node:test';
  * The layout's rules. An import may point only along the flow: a part may know the parts its row names, itself,
  * and the ground (settings, errors, clock), and nothing else.
  */
-const GROUND = ['src/config.ts', 'src/errors.ts', 'src/clock.ts', 'src/yaml-file.ts'];
+const GROUND = ['src/config.ts', 'src/errors.ts', 'src/clock.ts', 'src/yaml-file.ts', 'src/bearer-token.ts'];
 const MAY_IMPORT: Record<string, string[]> = {
   'src/span': [],
   'src/records': ['src/span', 'src/collector-trust.ts'],
@@ -30,7 +30,18 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   'src/provider': ['src/records'],
   collector: ['src/span', 'src/spool', 'src/store', 'src/records/normalize.ts'],
+  // Probes read a path, an answer and a verdict as the gateway does.
+  evals: [
+    'src/span',
+    'src/store',
+    'src/records',
+    'src/registry',
+    'src/gateway/provider-api.ts',
+    'src/gateway/route.ts',
+    'src/gateway/verdict.ts',
+  ],
   'evals/stats': [],
+  'evals/estimate': ['evals/stats', 'src/records', 'src/store/fleet.ts'],
   'evals/attribute': ['evals/stats', 'src/records'],
   'evals/detect': ['evals/stats', 'evals/attribute', 'src/records'],
   'evals/scorers': ['evals/suite.ts', 'src/records'],

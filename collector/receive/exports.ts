@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { tokenCheck } from '../../src/bearer-token.ts';
 import { LoopscopeError } from '../../src/errors.ts';
 import type { OtlpEncoding, Signal } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import { type Answer, encodeAnswer, type HttpAnswer } from './answer.ts';
-import { tokenCheck } from './authorize.ts';
 import { discardRest, lengthOf, readBody, tooLarge } from './body.ts';
 import { answerAndHangUp } from './hang-up.ts';
 import type { Incoming } from './intake.ts';

@@ -7,11 +7,11 @@ import http2, {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { tokenCheck } from '../../src/bearer-token.ts';
 import { LoopscopeError } from '../../src/errors.ts';
 import type { Signal } from '../../src/span/batch.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import { type Answer, encodeAnswer } from './answer.ts';
-import { tokenCheck } from './authorize.ts';
 import { frame, readMessage } from './grpc-message.ts';
 import { grpcStatus } from './grpc-status.ts';
 import type { Incoming } from './intake.ts';

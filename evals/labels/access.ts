@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { tokenCheck } from '../../collector/receive/authorize.ts';
+import { tokenCheck } from '../../src/bearer-token.ts';
 import type { Config } from '../../src/config.ts';
 import { LoopscopeError } from '../../src/errors.ts';
 
