@@ -249,20 +249,24 @@ for (const [name, questions, runs] of [
         ['gpt-4-0613', runs],
       ];
       const alarms = await alarmsOf(1000 + seed, 10_000, parts, undefined, questions);
-      const found = alarms.findLast((a) => a.kind === 'golden_drop' && a.at_run >= runs);
+      // An alarm too early that is still open when the drop comes is judged again by it.
+      const found = alarms.findLast((a) => a.kind === 'golden_drop');
       assert.ok(found, `seed ${seed}: ${JSON.stringify(alarms)}`);
       if (found.cause === null) unknown.push(seed);
       else assert.deepEqual(found.cause, { dimension: 'model', from: 'gpt-4-0314', to: 'gpt-4-0613' });
       errors.push(Math.abs(found.change_at_run - runs));
-      delays.push(found.at_run - runs + 1);
-      if (alarms.length > 1) odd.push(`${seed}: ${alarms.map((a) => `${a.kind} at ${a.at_run}`).join(', ')}`);
+      if (found.at_run >= runs) delays.push(found.at_run - runs + 1);
+      if (alarms.length > 1 || found.at_run < runs)
+        odd.push(`${seed}: ${alarms.map((a) => `${a.kind} at ${a.at_run}`).join(', ')}`);
     }
     t.diagnostic(`cause not known in ${unknown.length} of ${ORDERS} orders`);
     // A lucky streak right after the change hides where it began.
     assert.ok(unknown.length <= ORDERS / 100, `seeds ${unknown.join(', ')}`);
     summary(t, 'delay in runs', delays);
     assert.ok(summary(t, 'error of the change point in runs', errors) <= 15);
-    t.diagnostic(`${odd.length} of ${ORDERS} orders with another alarm as well ${odd.join('; ')}`);
+    t.diagnostic(
+      `${odd.length} of ${ORDERS} orders with an alarm before there was anything ${odd.join('; ')}`,
+    );
     // In `runs` healthy runs at most runs/arl + the baseline's error of the orders alarm; three times as often never.
     assert.ok(odd.length <= 3 * ORDERS * (runs / 10_000 + 0.05), odd.join('\n'));
   });
