@@ -1,17 +1,9 @@
 import { z } from 'zod';
 import { explaining, type Scorer } from '../scorer.ts';
 import type { ScorerServices } from '../services.ts';
-import { judgeOf, TRY_MS_MAX } from './ask.ts';
-import { refuseKin } from './kinship.ts';
-import { JUDGE_RULES, judgePrompt, questionPart } from './prompt.ts';
+import { TRY_MS_MAX } from './ask.ts';
+import { judgement } from './judgement.ts';
 import type { JudgeSettings } from './settings.ts';
-import { askForVerdict } from './verdict.ts';
-
-/** Bytes of the marker that fences what is judged. */
-export const MARKER_BYTES = 12;
-
-/** A judge is waited for, most of the time; its limits of rate are the gateway's to keep. */
-export const JUDGED_AT_ONCE_MAX = 8;
 
 /** The reason comes first: a model that has given its score argues for it. */
 const ScoreVerdict = z
@@ -34,25 +26,12 @@ export function judge(
   services: ScorerServices,
   tryMs: number = TRY_MS_MAX,
 ): Scorer {
-  const closing = new AbortController();
-  const ask = judgeOf(settings, services, { signal: closing.signal, tryMs });
-  return explaining(
-    async (output, expected, item) => {
-      refuseKin(settings.model, item, settings);
-      const parts = [
-        ...questionPart(item),
-        { name: 'expected answer', text: expected },
-        { name: 'answer to judge', text: output },
-      ];
-      const prompt = judgePrompt(services.clock.randomHex(MARKER_BYTES), settings.rubric, parts, TASK);
-      const { verdict, model, usage } = await askForVerdict(ask, {
-        system: JUDGE_RULES,
-        prompt,
-        schema: ScoreVerdict,
-      });
-      refuseKin(model, item, settings);
-      return { ...verdict, usage };
-    },
-    { atOnceMax: JUDGED_AT_ONCE_MAX, close: async () => closing.abort() },
-  );
+  const judged = judgement(settings, services, { task: TASK, schema: ScoreVerdict, tryMs });
+  return explaining(async (output, expected, item) => {
+    const { verdict, usage } = await judged.of(item, [
+      { name: 'expected answer', text: expected },
+      { name: 'answer to judge', text: output },
+    ]);
+    return { ...verdict, usage };
+  }, judged.limits);
 }

@@ -1,12 +1,10 @@
 import { z } from 'zod';
 import { explaining, type Scored, type ScoredItem, type Scorer } from '../scorer.ts';
 import type { ScorerServices } from '../services.ts';
-import { judgeOf, TRY_MS_MAX } from './ask.ts';
-import { JUDGED_AT_ONCE_MAX, MARKER_BYTES } from './judge.ts';
-import { refuseKin } from './kinship.ts';
-import { JUDGE_RULES, judgePrompt, questionPart } from './prompt.ts';
+import { TRY_MS_MAX } from './ask.ts';
+import { judgement } from './judgement.ts';
 import type { PairwiseSettings } from './settings.ts';
-import { addUsage, askForVerdict } from './verdict.ts';
+import { addUsage } from './verdict.ts';
 
 const PairVerdict = z.strictObject({
   reason: z.string(),
@@ -27,42 +25,29 @@ export function pairwise(
   { pairwise: settings }: { pairwise: PairwiseSettings },
   services: ScorerServices,
 ): Scorer {
-  const closing = new AbortController();
-  const ask = judgeOf(settings, services, { signal: closing.signal, tryMs: TRY_MS_MAX });
+  const judged = judgement(settings, services, { task: TASK, schema: PairVerdict, tryMs: TRY_MS_MAX });
 
   /** 1, ½ or 0 for the answer, when it stands first or second. */
   const compare = async (output: string, other: string, isFirst: boolean, item: ScoredItem | undefined) => {
     const [first, second] = isFirst ? [output, other] : [other, output];
-    const parts = [
-      ...questionPart(item),
+    const { verdict, usage } = await judged.of(item, [
       { name: 'first answer', text: first },
       { name: 'second answer', text: second },
-    ];
-    const prompt = judgePrompt(services.clock.randomHex(MARKER_BYTES), settings.rubric, parts, TASK);
-    const { verdict, model, usage } = await askForVerdict(ask, {
-      system: JUDGE_RULES,
-      prompt,
-      schema: PairVerdict,
-    });
-    refuseKin(model, item, settings);
+    ]);
     const wins = verdict.better === (isFirst ? 'first' : 'second');
     return { score: verdict.better === 'neither' ? 0.5 : wins ? 1 : 0, reason: verdict.reason, usage };
   };
 
-  return explaining(
-    async (output, expected, item): Promise<Scored> => {
-      refuseKin(settings.model, item, settings);
-      const first = await compare(output, expected, true, item);
-      const second = await compare(output, expected, false, item);
-      const usage = addUsage(first.usage, second.usage);
-      if (first.score === second.score) return { score: first.score, reason: first.reason, usage };
-      return {
-        score: 0.5,
-        reason: `the orders disagree. Answer first: ${first.reason} Answer second: ${second.reason}`,
-        flags: ['order_disagreement'],
-        usage,
-      };
-    },
-    { atOnceMax: JUDGED_AT_ONCE_MAX, close: async () => closing.abort() },
-  );
+  return explaining(async (output, expected, item): Promise<Scored> => {
+    const first = await compare(output, expected, true, item);
+    const second = await compare(output, expected, false, item);
+    const usage = addUsage(first.usage, second.usage);
+    if (first.score === second.score) return { score: first.score, reason: first.reason, usage };
+    return {
+      score: 0.5,
+      reason: `the orders disagree. Answer first: ${first.reason} Answer second: ${second.reason}`,
+      flags: ['order_disagreement'],
+      usage,
+    };
+  }, judged.limits);
 }
