@@ -8,8 +8,8 @@ import type { Versioned } from './versions.ts';
  * A version change is as likely to change it as VERSION such runs: its moment is named before the scores are looked
  * at, and the best of n cuts is not. At fewer, a fall that has no cause among the versions is put to a harmless one
  * less often, and a true cause passed over more often. Another model is a little likelier than the rest, a new wording
- * being often no more than that. Where other tasks explain the fall, no level has to have
- * changed at all: that is held as likely as 20 version changes together.
+ * being often no more than that. Where other tasks explain the fall, no level has to have changed at all: that is held
+ * as likely as 20 version changes together.
  */
 export const VERSION = 4_500;
 export const UNCHANGED = 20 * VERSION;
