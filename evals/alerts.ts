@@ -26,12 +26,18 @@ export interface Tale {
   alarm: Alarm;
   /** What else fell with it. */
   joined: readonly Joined[];
-  /** When all of it was well again. */
-  recovery: { at: string; at_run: number } | null;
+  /** When all of it was well again, or accepted as the new normal. */
+  recovery: { at: string; at_run: number; accepted?: Accepted | null } | null;
   /** The alert that tells of it, where one is known to. */
   alertId: string | null;
   /** The alarm in the light of what came since, where that was looked at. */
   judged?: Alarm | undefined;
+}
+
+/** Who said that this is how the loop is to be, and why. */
+export interface Accepted {
+  by: string;
+  reason: string;
 }
 
 /** An alarm that did not make an alert of its own. */
@@ -168,12 +174,15 @@ const JOINED_MAX = 20;
 const joinedOf = ({ evidence }: Alert): readonly Joined[] =>
   Array.isArray(evidence['joined']) ? (evidence['joined'] as Joined[]) : [];
 
-/** The end of the last of them; `undefined` while one lasts. */
-function recovery(tales: readonly Tale[]): { recovered_at: string; recovered_at_run: number } | undefined {
+/** The end of the last of them, and who accepted one; `undefined` while one lasts. */
+function recovery(
+  tales: readonly Tale[],
+): { recovered_at: string; recovered_at_run: number; accepted?: Accepted } | undefined {
   const ends = tales.flatMap((tale) => tale.recovery ?? []);
   if (ends.length < tales.length) return undefined;
   const { at, at_run } = ends.toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at)).at(-1)!;
-  return { recovered_at: at, recovered_at_run: at_run };
+  const accepted = ends.find((end) => end.accepted)?.accepted;
+  return { recovered_at: at, recovered_at_run: at_run, ...(accepted && { accepted }) };
 }
 
 /** Until when an alert has told of its loop. What the detector dates before that is the same episode. */

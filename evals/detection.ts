@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
+import { type Acceptance, acceptances } from '../src/store/acceptances.ts';
 import type { Store } from '../src/store/client.ts';
 import { arrivalClock, SERIES_AT_ONCE_MAX, type SeriesSize, seriesSizes } from '../src/store/new-scores.ts';
 import { standOut } from './detection/paging.ts';
@@ -54,6 +55,7 @@ export function createDetection(context: DetectionContext) {
   const readOn = async (known: Fleet, suites: readonly Suite[], waiting: Set<string>): Promise<boolean> => {
     const now = await arrivalClock(store);
     const sizes = await seriesSizes(store, now);
+    const accepted = await acceptances(store, now);
     const there = new Set(sizes.map(keyOf));
     for (const key of known.keys()) if (!there.has(key)) known.delete(key);
     const histories: SeriesSize[] = [];
@@ -66,13 +68,19 @@ export function createDetection(context: DetectionContext) {
       const series = known.get(key)!;
       if (waiting.has(key)) continue;
       if (!isRead(series)) histories.push(size);
-      else if (series.seen !== size.rows || series.due !== size.due) behind.push(size);
+      else if (
+        series.seen !== size.rows ||
+        series.due !== size.due ||
+        series.accepted < (accepted.get(size.loop)?.length ?? 0)
+      )
+        behind.push(size);
     }
     let isMore = false;
     for (const portion of portions(behind, (size) => size.rows - known.get(keyOf(size))!.seen))
-      isMore = (await readPortion(known, portion, now, waiting)) || isMore;
+      isMore = (await readPortion(known, portion, { now, accepted, waiting })) || isMore;
     const unread = portions(histories, ({ rows }) => rows);
-    for (const portion of unread.slice(0, HISTORIES_A_PASS)) await readPortion(known, portion, now, waiting);
+    for (const portion of unread.slice(0, HISTORIES_A_PASS))
+      await readPortion(known, portion, { now, accepted, waiting });
     isMore ||= unread.length > HISTORIES_A_PASS;
     metrics.set('series_watched', {}, known.size);
     return isMore;
@@ -82,13 +90,16 @@ export function createDetection(context: DetectionContext) {
   const readPortion = async (
     known: Fleet,
     sizes: readonly SeriesSize[],
-    now: number,
-    waiting: Set<string>,
+    {
+      now,
+      accepted,
+      waiting,
+    }: { now: number; accepted: ReadonlyMap<string, readonly Acceptance[]>; waiting: Set<string> },
   ): Promise<boolean> => {
     if (sizes.length === 0) return false;
     const portion = sizes.map((size) => known.get(keyOf(size))!);
     for (const [i, series] of portion.entries()) series.due = sizes[i]!.due;
-    const spoilt = await takePortion(context, portion, now);
+    const spoilt = await takePortion(context, portion, now, accepted);
     let isMore = false;
     for (const [i, series] of portion.entries()) {
       if (spoilt.has(series)) {

@@ -17,7 +17,7 @@ import type { Suite } from './suite.ts';
 export interface RunnerContext {
   store: Store;
   clock: Clock;
-  config: Pick<Config, 'evals' | 'gateway' | 'keyOf'>;
+  config: Pick<Config, 'evals' | 'gateway' | 'keyOf' | 'providers' | 'prices' | 'models'>;
   gatewayUrl?: string | undefined;
   due: Due;
   metrics: Metrics;
@@ -36,6 +36,7 @@ export function createRunner({ store, clock, config, due, metrics, log, signal }
     for (const [code, n] of Object.entries(result.errorCodes))
       metrics.add('score_errors_total', { ...labels, code }, n);
     metrics.set('unmatched_runs', labels, result.unmatched);
+    metrics.set('runs_over_cost_cap', labels, result.overCap);
     return result;
   };
 

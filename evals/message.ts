@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { Alert } from '../src/store/alerts.ts';
+import type { Accepted } from './alerts.ts';
 import { MODEL_ALERT_KIND } from './models/alert.ts';
 import { modelAlertText } from './models/message.ts';
 import { isProbeAlert } from './probe/alert.ts';
@@ -43,8 +44,10 @@ export function alertText({
 }: Alert): string {
   const { claim, fell } = WORDS[kind as keyof typeof WORDS] ?? WORDS.golden_drop;
   if (state === 'resolved') {
-    const how =
-      evidence['withdrawn'] === true
+    const accepted = evidence['accepted'] as Accepted | undefined;
+    const how = accepted
+      ? `${accepted.by} accepted it as the new normal: ${accepted.reason}.`
+      : evidence['withdrawn'] === true
         ? 'What came in late no longer supports the alarm.'
         : `It has recovered${resolved_at ? ` as of ${resolved_at}` : ''}.`;
     return `Resolved: ${loop}. ${how} Since ${change_at} ${fell(evidence)}. Look further: loopscope runs --loop ${loop}`;

@@ -7,6 +7,7 @@ const FAMILIES = {
     'Runs whose scorer failed or whose answer was not kept, by suite and reason.',
   ],
   unmatched_runs: ['gauge', 'Recent runs that meet no golden item, by suite.'],
+  runs_over_cost_cap: ['gauge', "Runs that wait since the day's cap of a suite's costs is reached."],
   jobs_total: [
     'counter',
     'Scoring jobs that ended, by suite and state; `unknown` where this process has no such suite.',

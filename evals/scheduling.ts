@@ -27,7 +27,7 @@ export interface Scheduling {
 }
 
 export interface SchedulingContext {
-  config: Pick<Config, 'evals' | 'redis_url' | 'gateway' | 'keyOf'>;
+  config: Pick<Config, 'evals' | 'redis_url' | 'gateway' | 'keyOf' | 'providers' | 'prices' | 'models'>;
   store: Store;
   clock: Clock;
   metrics: Metrics;

@@ -16,6 +16,7 @@ import { chooseRuns, utcDay } from './sample.ts';
 import { makeScorer, type ScoreResult, scorerName, tryScore } from './scorers/registry.ts';
 import type { Scorer } from './scorers/scorer.ts';
 import { scorerServices } from './scorers/services.ts';
+import { openSpending, type Spending } from './spending.ts';
 import type { Suite } from './suite.ts';
 
 /**
@@ -40,6 +41,8 @@ export interface SuiteResult {
   errors: number;
   /** Recent runs that meet no golden item. */
   unmatched: number;
+  /** Runs that wait, since the day's cap of costs is reached. */
+  overCap: number;
   /** Mean of the scores made now; `undefined` where there are none. */
   mean: number | undefined;
   /** Errors by their code. */
@@ -49,7 +52,7 @@ export interface SuiteResult {
 export interface ScoreContext {
   store: Store;
   clock: Clock;
-  config: Pick<Config, 'evals' | 'gateway' | 'keyOf'>;
+  config: Pick<Config, 'evals' | 'gateway' | 'keyOf' | 'providers' | 'prices' | 'models'>;
   /** The running gateway, where judges are called; the configured one without it. */
   gatewayUrl?: string | undefined;
   /** Stops at the run in hand; what is scored by then is kept. */
@@ -59,7 +62,8 @@ export interface ScoreContext {
 }
 
 /**
- * Runs a suite now. Throws `not_found` when its dataset has no golden data, and what the store throws.
+ * Runs a suite now. Throws `not_found` when its dataset has no golden data, `cost_unknown` (spending.ts), and what the
+ * store throws.
  */
 export async function runSuite(suite: Suite, context: ScoreContext): Promise<SuiteResult> {
   const { store, clock, config, signal, onProgress } = context;
@@ -76,11 +80,14 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
     version: index.version,
     idleBefore: Math.floor(clock.now() - config.evals.run_idle_s * 1000),
   };
-  const chosen = await choose(suite, query, context);
+  const spending = await openSpending(suite, context);
+  const perDay = Math.min(suite.sample.runs_per_day, spending.affordablePerDay ?? Number.POSITIVE_INFINITY);
+  const chosen = await choose(suite, query, perDay, context);
   const tally = new Tally(chosen.unmatched);
   if (chosen.runs.length === 0) return tally.result();
 
-  const scorer = makeScorer(suite.scorer, suite.directory, scorerServices(config, clock, context.gatewayUrl));
+  const services = scorerServices(config, clock, context.gatewayUrl, spending.paid);
+  const scorer = makeScorer(suite.scorer, suite.directory, services);
   const abandon = () => void scorer.close?.();
   signal?.addEventListener('abort', abandon, { once: true });
   try {
@@ -92,11 +99,15 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
         suite,
         index,
         scorer,
+        spending,
         store,
         clock,
         signal,
       });
-      if (batch.length === 0) break;
+      if (batch.length === 0) {
+        if (!signal?.aborted) tally.overCap = runs.length;
+        break;
+      }
       if ((await append(suite, batch, version, context)) === 'appended') {
         for (const row of batch) tally.add(row);
         version += batch.length;
@@ -105,7 +116,7 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
         overtaken = 0;
       } else {
         overtaken++;
-        ({ version, runs } = await choose(suite, query, context));
+        ({ version, runs } = await choose(suite, query, perDay, context));
       }
       onProgress?.(done, done + runs.length);
     }
@@ -117,9 +128,8 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
 }
 
 /** The runs to score now, and the version of the suite's scores that they were chosen at. */
-async function choose(suite: Suite, query: ScoreQuery, { store, clock }: ScoreContext) {
+async function choose(suite: Suite, query: ScoreQuery, perDay: number, { store, clock }: ScoreContext) {
   const version = await scoreVersion(store, suite);
-  const perDay = suite.sample.runs_per_day;
   const days = await dayCounts(store, query);
   const runs = chooseRuns(
     await unscoredRuns(store, query, perDay),
@@ -146,14 +156,15 @@ interface Scoring {
   suite: Suite;
   index: GoldenIndex;
   scorer: Scorer;
+  spending: Spending;
   store: Store;
   clock: Clock;
   signal: AbortSignal | undefined;
 }
 
-/** The rows of `runs`, or of the first of them when the scorer is slow or is told to stop. */
+/** The rows of `runs`, or of the first of them when the scorer is slow, is told to stop, or has spent what it may. */
 async function scoreBatch(runs: readonly UnscoredRun[], scoring: Scoring): Promise<ScoreRow[]> {
-  const { suite, index, store, clock, signal } = scoring;
+  const { suite, index, spending, store, clock, signal } = scoring;
   const contents = await contentsOf(
     store,
     runs.map((run) => run.output_hash),
@@ -161,8 +172,10 @@ async function scoreBatch(runs: readonly UnscoredRun[], scoring: Scoring): Promi
   const startedAt = clock.now();
   const rows: ScoreRow[] = [];
   for (const run of runs) {
+    if (spending.isSpent()) break;
     const item = goldenItem(index, run);
     const result = await scoreOne(contents.get(run.output_hash), item, run, scoring.scorer);
+    const costUsd = spending.take();
     if (signal?.aborted) break; // cut off on purpose: no failure of the scorer
     rows.push({
       loop: suite.loop,
@@ -174,6 +187,7 @@ async function scoreBatch(runs: readonly UnscoredRun[], scoring: Scoring): Promi
       scorer: scorerName(suite.scorer),
       score: 'score' in result ? result.score : null,
       error: 'error' in result ? result.error.slice(0, ERROR_LENGTH_MAX) : '',
+      cost_usd: costUsd,
       scored_at: clock.now(),
     });
     if (clock.now() - startedAt > BATCH_MS_MAX) break;
@@ -199,6 +213,7 @@ async function scoreOne(
 }
 
 class Tally {
+  overCap = 0;
   private scored = 0;
   private sum = 0;
   private readonly errorCodes: Record<string, number> = {};
@@ -223,6 +238,7 @@ class Tally {
       scored: this.scored,
       errors: Object.values(this.errorCodes).reduce((a, b) => a + b, 0),
       unmatched: this.unmatched,
+      overCap: this.overCap,
       mean: this.scored === 0 ? undefined : this.sum / this.scored,
       errorCodes: this.errorCodes,
     };

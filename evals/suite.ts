@@ -32,6 +32,8 @@ export const SuiteDefinition = z.strictObject({
   schedule: cron.default('*/15 * * * *'),
   /** Where the schedule's clock hangs. */
   timezone: timezone.default('UTC'),
+  /** What its judge may cost in a UTC day; what it pays for is spread over the day. No cap without it. */
+  cost_usd_per_day: z.number().positive().max(1e6).optional(),
   sample: z.strictObject({ runs_per_day: z.number().int().positive().default(200) }).prefault({}),
   detector: z.strictObject({ arl: z.number().min(100).max(1e12).default(ARL_DEFAULT) }).prefault({}),
   /** Golden inputs that are sent through the loop's live agents; see probe/settings.ts. */

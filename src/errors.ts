@@ -31,6 +31,7 @@ export const ERRORS = {
   worker_died: { status: 500, retryable: true },
   store_unavailable: { status: 503, retryable: true },
   queue_unavailable: { status: 503, retryable: true },
+  cost_unknown: { status: 500, retryable: false },
   store_rejected: { status: 500, retryable: false },
   schema_newer: { status: 500, retryable: false },
   schema_changed: { status: 500, retryable: false },

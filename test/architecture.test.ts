@@ -30,7 +30,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   'src/provider': ['src/records'],
   collector: ['src/span', 'src/spool', 'src/store', 'src/records/normalize.ts'],
-  // Probes read a path, an answer and a verdict as the gateway does.
+  // Probes read a path, an answer and a verdict as the gateway does, and a judge costs what it does there.
   evals: [
     'src/span',
     'src/store',
@@ -39,6 +39,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     'src/gateway/provider-api.ts',
     'src/gateway/route.ts',
     'src/gateway/verdict.ts',
+    'src/gateway/price.ts',
   ],
   'evals/stats': [],
   'evals/estimate': ['evals/stats', 'src/records', 'src/store/fleet.ts'],

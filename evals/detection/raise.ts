@@ -98,7 +98,7 @@ async function taleOf(
   episode: Episode,
   runs: readonly Observation[],
 ): Promise<Tale> {
-  const { alarm: event, joined, recovered, alertId } = episode;
+  const { alarm: event, joined, recovered, accepted, alertId } = episode;
   const indexOf = (runId: string) => runs.find((run) => run.runId === runId)?.index ?? runs.length;
   const short = ({ kind, at, runId, eValue }: AlarmEvent): Joined => ({
     kind,
@@ -112,7 +112,7 @@ async function taleOf(
   return {
     alarm: isNew ? await inTheFleet(store, series.loop, described, known(0)) : described,
     joined: joined.map(short),
-    recovery: recovered && { at: recovered.at, at_run: indexOf(recovered.runId) },
+    recovery: recovered && { at: recovered.at, at_run: indexOf(recovered.runId), accepted },
     alertId,
     judged:
       !isNew && isToJudge(series, episode)

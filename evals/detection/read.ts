@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
+import type { Acceptance } from '../../src/store/acceptances.ts';
 import type { Store } from '../../src/store/client.ts';
 import { readStates, storeStates } from '../../src/store/detector-states.ts';
 import { type Place, SERIES_AT_ONCE_MAX, type Told, tell } from '../../src/store/new-scores.ts';
 import type { AlarmEvent } from '../detect/watch.ts';
 import type { Metrics } from '../metrics.ts';
 import {
+  accept,
   type Fleet,
   isRead,
   type Kept,
@@ -60,13 +62,14 @@ export async function storeSeries(store: Store, changed: readonly Kept[]): Promi
 }
 
 /**
- * Takes a portion of series to the time `now` of the database and stores them. Gives the spoilt ones: those that
+ * Takes a portion of series to the time `now` of the database, with what was `accepted` of their loops, and stores them. Gives the spoilt ones: those that
  * have a score whose run is still on its way.
  */
 export async function takePortion(
   { store, metrics, log }: ReadContext,
   portion: readonly Kept[],
   now: number,
+  accepted: ReadonlyMap<string, readonly Acceptance[]>,
 ): Promise<Set<Kept>> {
   const byKey = new Map(portion.map((series) => [keyOf(series), series]));
   const untils = new Map<Series, number>();
@@ -77,6 +80,7 @@ export async function takePortion(
       const series = byKey.get(keyOf(told));
       // A name that is no valid text does not come back as it was asked for.
       if (!series || spoilt.has(series)) continue;
+      accept(series, acceptedOf(series), told.toldAt);
       if (told.isKnown) {
         const alarms = takeValid(series, told);
         // Those of a history were noted when they were raised.
@@ -86,10 +90,15 @@ export async function takePortion(
       untils.set(series, Math.max(untils.get(series) ?? 0, told.until));
     }
   const whole = portion.filter((series) => !spoilt.has(series));
+  for (const series of whole) accept(series, acceptedOf(series), now + 1);
   for (const series of whole) series.until = Math.max(series.until, untils.get(series) ?? 0);
   for (const series of fresh) if (!spoilt.has(series)) noteFresh(series);
   await storeSeries(store, whole);
   return spoilt;
+
+  function acceptedOf({ loop }: Series): readonly Acceptance[] {
+    return accepted.get(loop) ?? [];
+  }
 
   function takeValid(series: Series, told: Told): readonly AlarmEvent[] {
     try {

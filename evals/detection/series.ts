@@ -1,7 +1,9 @@
 import type { Observation } from '../../src/records/observation.ts';
+import type { Acceptance } from '../../src/store/acceptances.ts';
 import type { SeriesName, Told } from '../../src/store/new-scores.ts';
 import {
   type AlarmEvent,
+  acceptWatch,
   initialWatch,
   type RecoveredEvent,
   stepScore,
@@ -18,7 +20,7 @@ import { eValueOf } from './paging.ts';
  */
 
 /** To be raised with any change after which a state that is stored means something else. */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 2;
 
 /** Runs after an alarm by which its moment and cause are judged again, and so many more, for those that come late. */
 export const JUDGED_AGAIN_RUNS = 200;
@@ -36,6 +38,8 @@ export interface Series extends SeriesName {
   due: number;
   until: number;
   watch: WatchState;
+  /** Acceptances of the loop, in their order, that were taken. */
+  accepted: number;
   /** Oldest first. */
   episodes: Episode[];
   /** Its history was just read: its episodes have to be held against the alerts that there are. */
@@ -62,6 +66,8 @@ export interface Episode {
   joined: AlarmEvent[];
   joinedTold: number;
   recovered: RecoveredEvent | null;
+  /** By whom and why it was accepted as the new normal, which ends it as well. */
+  accepted: { by: string; reason: string } | null;
   /** Whether it stood out in the fleet (paging.ts). */
   isPaged: boolean;
   /** The alert that tells of it. */
@@ -80,6 +86,7 @@ export const newSeries = ({ loop, suite }: SeriesName, isScored: boolean, arl: n
   due: 0,
   until: 0,
   watch: initialWatch({ arl }),
+  accepted: 0,
   episodes: [],
   isFresh: false,
 });
@@ -140,6 +147,7 @@ function open({ episodes, watch }: Series, alarm: AlarmEvent): void {
       joined: [],
       joinedTold: 0,
       recovered: null,
+      accepted: null,
       isPaged: false,
       alertId: null,
       judgeAt: watch.runs + JUDGED_AGAIN_RUNS + LATE_RUNS,
@@ -160,6 +168,24 @@ export function eValueNow({ watch, episodes }: Series): number | undefined {
   const missed = episodes.filter(({ isPaged, recovered }) => !isPaged && recovered !== null);
   const now = eValueOf(watch);
   return missed.length === 0 ? now : Math.max(now ?? 0, ...missed.map(({ eValue }) => eValue));
+}
+
+/**
+ * Takes those of the loop's acceptances, in their order, that were made before the time `before` and were not taken yet:
+ * a history that is read again takes each at the place where it was made. Changes `series` in place.
+ */
+export function accept(series: Series, ofLoop: readonly Acceptance[], before: number): void {
+  for (; series.accepted < ofLoop.length && ofLoop[series.accepted]!.at < before; series.accepted++) {
+    const { kinds, by, reason } = ofLoop[series.accepted]!;
+    for (const kind of kinds as AlarmEvent['kind'][]) {
+      if (!acceptWatch(series.watch, kind)) continue;
+      const episode = current(series.episodes, kind);
+      if (!episode) continue;
+      const { runId, at } = series.watch.latest!;
+      episode.recovered = { type: 'recovered', kind, runId, at };
+      episode.accepted = { by, reason };
+    }
+  }
 }
 
 /** All of its history was taken: of what that holds, the newest episode of each kind is worth telling. In place. */

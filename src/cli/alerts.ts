@@ -9,13 +9,14 @@ import { type Alert, listAlerts } from '../store/alerts.ts';
 import type { Store } from '../store/client.ts';
 import { loopsSeen } from '../store/runs.ts';
 import { alarmText, factsOf } from './alarm-text.ts';
+import { add as addAccept } from './alerts-accept.ts';
 import { requireKnownLoop } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { time } from './format.ts';
 
 /** `alerts`: open and past alerts with their evidence. */
 export function add(program: Command, context: CliContext): void {
-  program
+  const alerts = program
     .command('alerts')
     .description('show open and past alerts with their evidence; exit code 1 when one is firing')
     .option('--loop <loop>', 'only this loop')
@@ -33,6 +34,7 @@ export function add(program: Command, context: CliContext): void {
         });
       });
     });
+  addAccept(alerts, context);
 }
 
 /** The document of `alerts --json`: open ones first, then the latest. */
@@ -44,7 +46,7 @@ function describe(alert: Alert, { out: { paint } }: CliContext): string[] {
   const state = alert.state === 'firing' ? paint(['bold', 'red'], 'firing') : paint('green', 'resolved');
   const until = alert.resolved_at === null ? '' : `, over ${time(Date.parse(alert.resolved_at))} UTC`;
   return [
-    `${state}  ${paint('bold', alert.loop)}  ${alert.kind}, raised ${time(Date.parse(alert.started_at))} UTC${until}`,
+    `${state}  ${paint('bold', alert.loop)}  ${alert.kind} ${paint('dim', alert.alert_id)}, raised ${time(Date.parse(alert.started_at))} UTC${until}`,
     ...textOf(alert).map((line) => `  ${line}`),
   ];
 }

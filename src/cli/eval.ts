@@ -67,7 +67,7 @@ async function runNow(context: CliContext, name: string, options: GateOptions): 
     onProgress: (done, of) => context.out.progress(`scored ${count(done)} of ${count(of)} runs`),
   });
   context.out.progress('');
-  const { scored, errors, unmatched, mean, errorCodes } = result;
+  const { scored, errors, unmatched, overCap, mean, errorCodes } = result;
   if (errors > 0) context.exitCode = 1;
   if (baseline || options.save !== undefined) {
     const current = await scoredSince(context, suite, startedAt);
@@ -75,11 +75,24 @@ async function runNow(context: CliContext, name: string, options: GateOptions): 
     return gate(context, suite, { current, problems: [], counts }, { options, baseline });
   }
   context.show(
-    { suite: name, loop: suite.loop, scored, errors, unmatched, mean: mean ?? null, error_codes: errorCodes },
+    {
+      suite: name,
+      loop: suite.loop,
+      scored,
+      errors,
+      unmatched,
+      over_cost_cap: overCap,
+      mean: mean ?? null,
+      error_codes: errorCodes,
+    },
     () => {
       context.out.line(`${count(scored)} runs of ${suite.loop} scored, mean ${decimal(mean)}`);
       if (unmatched > 0)
         context.out.line(`${count(unmatched)} recent runs meet no item of dataset ${suite.dataset}`);
+      if (overCap > 0)
+        context.out.line(
+          `${count(overCap)} runs wait: the day's ${suite.cost_usd_per_day} USD (cost_usd_per_day) are spent`,
+        );
       for (const [code, n] of Object.entries(errorCodes))
         context.out.line(context.out.paint('red', `${count(n)} could not be scored: ${code}`));
     },

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { label, Rater } from '../../evals/labels/label.ts';
 import { LoopscopeError } from '../errors.ts';
@@ -11,6 +10,7 @@ import { decimal, iso } from './format.ts';
 import { keysOf } from './label-keys.ts';
 import { showLabels } from './label-list.ts';
 import { labelSession, sessionText } from './label-session.ts';
+import { loginName } from './login-name.ts';
 
 interface Options {
   loop?: string;
@@ -145,13 +145,4 @@ function raterOf(given: string | undefined): string {
     'usage',
     `--rater: ${result.error.issues[0]!.message}; found ${JSON.stringify(rater)}.`,
   );
-}
-
-/** `''` where the system knows no name. */
-function loginName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return '';
-  }
 }

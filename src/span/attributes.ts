@@ -12,6 +12,7 @@ export const A = {
   requestTemperature: 'gen_ai.request.temperature',
   requestTopP: 'gen_ai.request.top_p',
   requestSeed: 'gen_ai.request.seed',
+  toolDefinitions: 'gen_ai.tool.definitions',
   responseId: 'gen_ai.response.id',
   responseModel: 'gen_ai.response.model',
   finishReasons: 'gen_ai.response.finish_reasons',
@@ -73,6 +74,14 @@ export const A = {
   probeSuite: 'loopscope.probe.suite',
   /** What it has in place of a run id. */
   probeRunId: 'loopscope.probe.run.id',
+  /**
+   * Spans of a replay: the run that is replayed, and the replay's own id in place of a run id. Their `record` is what the
+   * original's would be behind `REPLAY_RECORD_PREFIX`, so that they count nowhere among those of production.
+   */
+  replayOf: 'loopscope.replay.of',
+  replayRunId: 'loopscope.replay.run.id',
+  /** When the pieces of a stream came: JSON, `[[ms since the request, characters], …]`. */
+  streamPieces: 'loopscope.stream.pieces',
   /** Plain text of the answer (content: kept only under `capture: full`). */
   outputText: 'loopscope.output.text',
   /** Plain text of the user input (content: kept only under `capture: full`). */
@@ -102,3 +111,6 @@ export const A = {
   task: 'loopscope.task',
   datasetVersion: 'loopscope.dataset.version',
 } as const;
+
+/** `replay.call` is a call of a replay. */
+export const REPLAY_RECORD_PREFIX = 'replay.';

@@ -24,6 +24,8 @@ export interface ScoreRow {
   /** `null` where there is none: `error` then says why. */
   score: number | null;
   error: string;
+  /** What it took, in US dollars; `null` where nothing was paid, or nobody knows how much. */
+  cost_usd: number | null;
   /** Milliseconds since the epoch. */
   scored_at: number;
 }

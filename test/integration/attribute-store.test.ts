@@ -106,6 +106,7 @@ test('a run scored with golden data has its dataset, its version, and the kind o
     scorer: 'exact',
     score: value,
     error: value === null ? 'scorer_failed' : '',
+    cost_usd: null,
     scored_at,
   });
   await insertScores(

@@ -34,6 +34,7 @@ const row = (name: string, run: string, scoredAt: number): ScoreRow => ({
   scorer: 'exact',
   score: 1,
   error: '',
+  cost_usd: null,
   scored_at: scoredAt,
 });
 const counts = async (loop: string) => {

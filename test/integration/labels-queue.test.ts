@@ -188,6 +188,7 @@ test('a label is the golden score where a suite scored the run too, and only of 
     scorer: 'text',
     score,
     error: score === null ? 'scorer_failed: no' : '',
+    cost_usd: null,
     scored_at: T0,
   });
   await insertScores(server.store, [row('r-0', 1), row('r-1', 1), row('r-2', null)], 'both');

@@ -27,13 +27,17 @@ const GATEWAY_KEY_ENV = 'LOOPSCOPE_JUDGE_KEY';
 
 const RETRYABLE = new Set([408, 429, 500, 502, 503, 504, 529]);
 
+/** By whose API a judge is called. */
+export const judgeApi = ({ api, model }: JudgeModel): 'openai' | 'anthropic' =>
+  api ?? (modelFamily(model) === 'claude' ? 'anthropic' : 'openai');
+
 /** A judge ready to be asked. Throws `ScorerError` (`judge_key_missing`) at the first question where it has no key. */
 export function judgeOf(
   settings: JudgeModel,
   services: ScorerServices,
   { signal, tryMs }: { signal: AbortSignal; tryMs: number },
 ): Ask {
-  const api = settings.api ?? (modelFamily(settings.model) === 'claude' ? 'anthropic' : 'openai');
+  const api = judgeApi(settings);
   const dialect = api === 'anthropic' ? anthropic : openai;
   const base = settings.base_url ?? (api === 'anthropic' ? services.gatewayUrl : `${services.gatewayUrl}/v1`);
   return async (question) => {
@@ -44,6 +48,10 @@ export function judgeOf(
     const answer = await withRetries(services.clock, signal, () =>
       send(`${base}${dialect.path}`, { dialect, key, body, signal, tryMs }),
     );
+    if (answer.outcome !== 'malformed') {
+      const { model, inputTokens, outputTokens } = answer;
+      services.paid?.({ api, model, inputTokens, outputTokens });
+    }
     if (answer.outcome === 'answered') return answer;
     if (answer.outcome === 'refused')
       throw new ScorerError(

@@ -20,10 +20,16 @@ export interface JudgeQuestion {
 }
 
 export type JudgeAnswer =
-  | { outcome: 'answered'; text: string; model: string; inputTokens: number; outputTokens: number }
-  | { outcome: 'refused'; why: string }
-  | { outcome: 'cut_short' }
+  | (Used & { outcome: 'answered'; text: string })
+  | (Used & { outcome: 'refused'; why: string })
+  | (Used & { outcome: 'cut_short' })
   | { outcome: 'malformed' };
+
+interface Used {
+  model: string;
+  inputTokens: number;
+  outputTokens: number;
+}
 
 /** Reasoning counts too, where a model reasons. */
 const ANSWER_TOKENS_MAX = 8_192;
@@ -60,17 +66,17 @@ export const openai: Dialect = {
     const choice = parsed.data?.choices[0];
     if (!parsed.success || !choice) return { outcome: 'malformed' };
     const { message, finish_reason } = choice;
-    if (message.refusal) return { outcome: 'refused', why: message.refusal };
-    if (finish_reason === 'content_filter') return { outcome: 'refused', why: 'a content filter stepped in' };
-    if (finish_reason === 'length') return { outcome: 'cut_short' };
     const { model, usage } = parsed.data;
-    return {
-      outcome: 'answered',
-      text: message.content ?? '',
+    const used = {
       model,
       inputTokens: usage?.prompt_tokens ?? 0,
       outputTokens: usage?.completion_tokens ?? 0,
     };
+    if (message.refusal) return { outcome: 'refused', why: message.refusal, ...used };
+    if (finish_reason === 'content_filter')
+      return { outcome: 'refused', why: 'a content filter stepped in', ...used };
+    if (finish_reason === 'length') return { outcome: 'cut_short', ...used };
+    return { outcome: 'answered', text: message.content ?? '', ...used };
   },
 };
 
@@ -106,18 +112,22 @@ export const anthropic: Dialect = {
     const parsed = Message.safeParse(body);
     if (!parsed.success) return { outcome: 'malformed' };
     const { model, stop_reason, content, usage } = parsed.data;
-    if (stop_reason === 'refusal') return { outcome: 'refused', why: textOf(content) || 'it gave no reason' };
-    if (stop_reason === 'max_tokens' || stop_reason === 'model_context_window_exceeded')
-      return { outcome: 'cut_short' };
-    const call = content.find(({ type }) => type === 'tool_use');
-    return {
-      outcome: 'answered',
-      text: call ? JSON.stringify(call.input ?? null) : textOf(content),
+    const used = {
       model,
       inputTokens: usage
         ? usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
         : 0,
       outputTokens: usage?.output_tokens ?? 0,
+    };
+    if (stop_reason === 'refusal')
+      return { outcome: 'refused', why: textOf(content) || 'it gave no reason', ...used };
+    if (stop_reason === 'max_tokens' || stop_reason === 'model_context_window_exceeded')
+      return { outcome: 'cut_short', ...used };
+    const call = content.find(({ type }) => type === 'tool_use');
+    return {
+      outcome: 'answered',
+      text: call ? JSON.stringify(call.input ?? null) : textOf(content),
+      ...used,
     };
   },
 };
