@@ -55,7 +55,19 @@ export async function createBullQueue({
     maxRetriesPerRequest: 0,
   });
   const waiting = new Redis(url, { retryStrategy, maxRetriesPerRequest: null });
-  const queue = new BullQueue<Job>(name, { connection: asking, prefix: PREFIX });
+  let wasAway = false;
+  const failed = (error: Error) => {
+    if (!wasAway) log.warn({ reason: error.message }, 'the queue in Redis is held up');
+    wasAway = true;
+  };
+  asking.on('error', failed).on('ready', () => {
+    if (wasAway) log.info('the queue in Redis answers');
+    wasAway = false;
+  });
+  waiting.on('error', () => {}); // the other connection says it
+  const openQueue = () =>
+    new BullQueue<Job>(name, { connection: asking, prefix: PREFIX }).on('error', failed);
+  let queue = openQueue();
   const inHand = new Map<string, Promise<void>>();
   const worker = new Worker<Job>(
     name,
@@ -75,26 +87,26 @@ export async function createBullQueue({
     },
   );
 
-  let wasAway = false;
-  const failed = (error: Error) => {
-    if (!wasAway) log.warn({ reason: error.message }, 'the queue in Redis is held up');
-    wasAway = true;
-  };
-  asking.on('error', failed).on('ready', () => {
-    if (wasAway) log.info('the queue in Redis answers');
-    wasAway = false;
-  });
-  waiting.on('error', () => {}); // the other connection says it
-  queue.on('error', failed);
   worker.on('error', (error) => log.debug({ reason: error.message }, 'the queue complains'));
   await Promise.race([new Promise((ready) => asking.once('ready', ready)), clock.sleep(OPERATION_MS_MAX)]);
+  /** BullMQ keeps a failure of its first exchange with Redis for ever: another queue takes the place of such a one. */
+  const opened = async () => {
+    const asked = queue;
+    try {
+      await asked.waitUntilReady();
+    } catch {
+      asked.close().catch(() => {});
+      if (queue === asked) queue = openQueue();
+    }
+    return queue;
+  };
   const whyAway = () => (asking.status === 'ready' ? undefined : 'the queue in Redis does not answer');
 
   return {
     add: async (job) => {
       if (whyAway() !== undefined) throw away();
       try {
-        await queue.add(name, job, {
+        await (await opened()).add(name, job, {
           jobId: `${encodeURIComponent(job.suite)}@${job.dueAt}`,
           deduplication: { id: job.suite },
           removeOnComplete: true,
