@@ -7,13 +7,14 @@ import type { Bench } from './harness/bench.ts';
 import { machine } from './harness/machine.ts';
 import { jsonLine, tableText } from './harness/report.ts';
 import { bench as overload } from './overload.ts';
+import { bench as query } from './query.ts';
 import { bench as soak } from './soak.ts';
 
 /**
  * `npm run bench NAME [-- --json --rounds N --seconds S …]`. Results go to stdout, everything else to stderr.
  * Exit codes: 0 measured, 1 the benchmark failed, 2 wrong usage.
  */
-const BENCHES: readonly Bench[] = [detect, fleet, gateway, collector, overload, soak];
+const BENCHES: readonly Bench[] = [detect, fleet, gateway, collector, overload, soak, query];
 const ROUNDS = 5;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -51,12 +52,14 @@ interface Flags {
   rounds: number;
   seconds: number;
   flags: Record<string, number>;
+  lists: Record<string, number[]>;
 }
 
 /** The flags, `'help'`, or what is wrong with them. */
 function readFlags(bench: Bench, argv: readonly string[]): Flags | string {
   const text = { type: 'string' } as const;
   const own = Object.keys(bench.flags);
+  const ownLists = Object.entries(bench.lists ?? {});
   let values: Record<string, string | boolean | undefined>;
   try {
     const options = {
@@ -65,6 +68,7 @@ function readFlags(bench: Bench, argv: readonly string[]): Flags | string {
       rounds: text,
       seconds: text,
       ...Object.fromEntries(own.map((flag) => [flag, text])),
+      ...Object.fromEntries(ownLists.map(([flag]) => [flag, text])),
     } as const;
     const parsed = parseArgs({ args: [...argv], options, allowPositionals: true });
     if (parsed.positionals.length > 1) return `expected one benchmark, got ${parsed.positionals.join(' ')}`;
@@ -86,7 +90,14 @@ function readFlags(bench: Bench, argv: readonly string[]): Flags | string {
       return `--${flag}: expected a positive whole number, got ${values[flag]}`;
     flags[flag] = value;
   }
-  return { json: values['json'] === true, rounds, seconds, flags };
+  const lists: Record<string, number[]> = {};
+  for (const [flag, { default: standard }] of ownLists) {
+    const list = values[flag] === undefined ? [...standard] : String(values[flag]).split(',').map(Number);
+    if (!list.every((value) => value > 0 && Number.isFinite(value)))
+      return `--${flag}: expected positive numbers such as ${standard.join(',')}, got ${values[flag]}`;
+    lists[flag] = list;
+  }
+  return { json: values['json'] === true, rounds, seconds, flags, lists };
 }
 
 function usage(bench: Bench): string {
@@ -96,6 +107,10 @@ function usage(bench: Bench): string {
     ['--seconds S', `length of one measurement (${bench.seconds})`],
     ...Object.entries(bench.flags).map(
       ([flag, { help, default: value }]) => [`--${flag} N`, `${help} (${value})`] as [string, string],
+    ),
+    ...Object.entries(bench.lists ?? {}).map(
+      ([flag, { help, default: list }]) =>
+        [`--${flag} N,N`, `${help} (${list.join(',')})`] as [string, string],
     ),
   ];
   const width = Math.max(...rows.map(([flag]) => flag.length));

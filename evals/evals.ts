@@ -3,12 +3,14 @@ import type { Logger } from 'pino';
 import type { Clock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import { LoopscopeError } from '../src/errors.ts';
+import { watchRegistry } from '../src/registry/watch.ts';
 import type { Store } from '../src/store/client.ts';
 import { createDetection } from './detection.ts';
 import { createAsking } from './labels/ask.ts';
 import { addLabelRoutes } from './labels/http.ts';
 import { createMetrics } from './metrics.ts';
 import { createModelWatch } from './models/watch.ts';
+import { createNotifications } from './notify/notify.ts';
 import { createProbes } from './probe/probes.ts';
 import { openLead } from './queue/open.ts';
 import { createScheduling } from './scheduling.ts';
@@ -16,7 +18,6 @@ import { scorerServices } from './scorers/services.ts';
 import { openSuites, type Suite } from './suite.ts';
 import { createTurns } from './turns.ts';
 import { createUnmeasuredWatch } from './unmeasured/watch.ts';
-import { createDeliveries } from './webhook.ts';
 
 /**
  * The evals role: scores what is due, looks at loops with new scores and at the models they use, tells receivers of alerts.
@@ -58,10 +59,11 @@ export async function startEvals({ config, store, clock, log, gatewayUrl }: Eval
   const suites = openSuites(config.directory);
   const asking = createAsking({ store, clock, config, metrics, log, signal });
   const detection = createDetection({ store, clock, config, metrics, log });
-  const { webhooks } = config.alerts;
-  const deliveries = createDeliveries({
+  const registry = watchRegistry(config.directory, { log, onChange: async () => {} });
+  const deliveries = createNotifications({
     store,
-    receivers: webhooks,
+    settings: config.alerts,
+    loopOf: (loop) => registry.current().loop(loop),
     clock,
     metrics,
     log,
@@ -189,6 +191,7 @@ export async function startEvals({ config, store, clock, log, gatewayUrl }: Eval
       addLabelRoutes(app, { store, clock, config, suites: () => suites.current(), metrics, log }),
   }).catch(async (error) => {
     stopping.abort();
+    registry.close();
     await scheduling.close();
     await lead.close();
     throw error;
@@ -200,6 +203,7 @@ export async function startEvals({ config, store, clock, log, gatewayUrl }: Eval
     close: async () => {
       stopping.abort();
       await Promise.all(work);
+      registry.close();
       await lead.close();
       await closeServer();
     },

@@ -8,19 +8,37 @@ import { probeAlertText } from './probe/message.ts';
 import { UNMEASURED_ALERT_KIND } from './unmeasured/alert.ts';
 import { unmeasuredAlertText } from './unmeasured/message.ts';
 
-/** What a receiver of alerts is sent: the document, the sentence in it, and the signature over both. */
+/** What a webhook is sent: the document, and the sentences in it. */
 export function webhookBody(alert: Alert): string {
   const { loop, kind, state } = alert;
-  const text =
-    kind === MODEL_ALERT_KIND
-      ? modelAlertText(alert)
-      : kind === UNMEASURED_ALERT_KIND
-        ? unmeasuredAlertText(alert)
-        : isProbeAlert(alert)
-          ? probeAlertText(alert)
-          : alertText(alert);
-  return JSON.stringify({ alert, loop, kind, state, text });
+  return JSON.stringify({ alert, loop, kind, state, text: textOf(alert) });
 }
+
+/** An alert of any kind in the words of people. */
+export function textOf(alert: Alert): string {
+  if (alert.kind === MODEL_ALERT_KIND) return modelAlertText(alert);
+  if (alert.kind === UNMEASURED_ALERT_KIND) return unmeasuredAlertText(alert);
+  return isProbeAlert(alert) ? probeAlertText(alert) : alertText(alert);
+}
+
+/** The same, a sentence each. There is at least one. */
+export const alertSentences = (alert: Alert): string[] => textOf(alert).split(/(?<=[.)]) (?=\p{Lu})/u);
+
+/** What alerts of a kind claim of so many loops. */
+export const claimOf = (kind: string, loops: number): string =>
+  (CLAIMS[kind] ?? CLAIMS['golden_drop']!)[loops === 1 ? 0 : 1];
+
+const CLAIMS: Readonly<Record<string, readonly [one: string, many: string]>> = {
+  golden_drop: ['no longer does its work', 'no longer do their work'],
+  checker_drift: [
+    'has a checker that no longer tells right from wrong as it did',
+    'have a checker that no longer tells right from wrong as it did',
+  ],
+  no_effect: ['no longer changes anything', 'no longer change anything'],
+  output_collapse: ['answers the same whatever it is asked', 'answer the same whatever they are asked'],
+  [MODEL_ALERT_KIND]: ['uses a model that retires or is gone', 'use a model that retires or is gone'],
+  [UNMEASURED_ALERT_KIND]: ['is not measured', 'are not measured'],
+};
 
 /** `v1=` and the hex HMAC-SHA-256 over the time of sending and the body, so that neither can be exchanged. */
 export const signature = (secret: string, timestamp: string, body: string): string =>
@@ -42,7 +60,7 @@ export function alertText({
   cause,
   evidence,
 }: Alert): string {
-  const { claim, fell } = WORDS[kind as keyof typeof WORDS] ?? WORDS.golden_drop;
+  const fell = FELL[kind as keyof typeof FELL] ?? FELL.golden_drop;
   if (state === 'resolved') {
     const accepted = evidence['accepted'] as Accepted | undefined;
     const how = accepted
@@ -53,7 +71,7 @@ export function alertText({
     return `Resolved: ${loop}. ${how} Since ${change_at} ${fell(evidence)}. Look further: loopscope runs --loop ${loop}`;
   }
   return [
-    `Loop ${loop} ${claim}: ${fell(evidence)}.`,
+    `Loop ${loop} ${claimOf(kind, 1)}: ${fell(evidence)}.`,
     ...alsoFell(evidence['joined']),
     `It began around ${change_at}, after ${change_at_run} runs.`,
     `A false alarm comes at most once in ${count(evidence['arl'])} runs of a loop on average (e-value ${count(evidence['e_value'])}).`,
@@ -64,34 +82,22 @@ export function alertText({
 
 type Evidence = Alert['evidence'];
 
-/** What each kind of alert claims of a loop, and what that rests on. */
-const WORDS = {
-  golden_drop: {
-    claim: 'no longer does its work',
-    fell: (evidence: Evidence) => {
-      const golden = change(evidence['golden'] as BeforeAfter | undefined, score);
-      const verdicts = change(evidence['checker_pass_rate'] as BeforeAfter | undefined, percent);
-      const checked = verdicts && `while its checker passes ${verdicts}of its runs`;
-      return `its golden score fell ${golden}${checked}`.trimEnd();
-    },
+/** What each kind of alert of detectors rests on. */
+const FELL = {
+  golden_drop: (evidence: Evidence) => {
+    const golden = change(evidence['golden'] as BeforeAfter | undefined, score);
+    const verdicts = change(evidence['checker_pass_rate'] as BeforeAfter | undefined, percent);
+    const checked = verdicts && `while its checker passes ${verdicts}of its runs`;
+    return `its golden score fell ${golden}${checked}`.trimEnd();
   },
-  checker_drift: {
-    claim: 'has a checker that no longer tells right from wrong as it did',
-    fell: (evidence: Evidence) =>
-      evidence['measure'] === 'accepts'
-        ? `the share of right answers that it passes fell ${measured(evidence)}`.trimEnd()
-        : `the share of wrong answers that it fails fell ${measured(evidence)}`.trimEnd(),
-  },
-  no_effect: {
-    claim: 'no longer changes anything',
-    fell: (evidence: Evidence) =>
-      `the share of its runs that had an effect fell ${measured(evidence)}`.trimEnd(),
-  },
-  output_collapse: {
-    claim: 'answers the same whatever it is asked',
-    fell: (evidence: Evidence) =>
-      `the share of pairs of runs that answer differently fell ${measured(evidence)}`.trimEnd(),
-  },
+  checker_drift: (evidence: Evidence) =>
+    evidence['measure'] === 'accepts'
+      ? `the share of right answers that it passes fell ${measured(evidence)}`.trimEnd()
+      : `the share of wrong answers that it fails fell ${measured(evidence)}`.trimEnd(),
+  no_effect: (evidence: Evidence) =>
+    `the share of its runs that had an effect fell ${measured(evidence)}`.trimEnd(),
+  output_collapse: (evidence: Evidence) =>
+    `the share of pairs of runs that answer differently fell ${measured(evidence)}`.trimEnd(),
 };
 
 function measured(evidence: Evidence): string {

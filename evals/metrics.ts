@@ -23,6 +23,21 @@ const FAMILIES = {
   scores_invalid_total: ['counter', 'Stored scores that are no number from 0 to 1, by loop.'],
   webhook_deliveries_total: ['counter', 'Messages that a receiver took.'],
   webhook_failures_total: ['counter', 'Attempts that a receiver did not take.'],
+  notifications_sent_total: ['counter', 'Changes of alert state that a receiver took, by kind of receiver.'],
+  notifications_failed_total: ['counter', 'Attempts that a receiver did not take, by its kind.'],
+  notifications_given_up_total: [
+    'counter',
+    'Changes of alert state that a receiver refused for good, by its kind.',
+  ],
+  notifications_silenced_total: [
+    'counter',
+    'Changes of alert state that a silence or maintenance holds back, by kind of receiver.',
+  ],
+  notification_oldest_undelivered_seconds: [
+    'gauge',
+    'How long the oldest change that a receiver is owed is known; 0 when it is owed none.',
+  ],
+  notification_reminders_total: ['counter', 'Requests that remind of what fires, by outcome.'],
   model_events_total: ['counter', 'What became known of models in use, by kind.'],
   model_polls_total: ['counter', "Readings of a provider's list of models, by provider and outcome."],
   model_alerts_withheld_total: [

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { AlertSettings, type AlertsConfig, withSecrets } from './alert-settings.ts';
 import { LoopscopeError } from './errors.ts';
 import { CacheSettings, IdempotencySettings } from './gateway/idempotency/settings.ts';
 import { LimitRule, LimitsWhenStoreAway } from './gateway/limits/settings.ts';
@@ -46,6 +47,10 @@ const ConfigFile = z.strictObject({
       http_port: port.default(8123),
       native_port: port.default(9000),
       memory_bytes_max: z.number().int().positive().default(4_000_000_000),
+      /** Name of a cluster that the server at `url` belongs to: what it stores is then one shard of all. */
+      cluster: name.optional(),
+      /** The cluster has Keeper, and its shards replicas. */
+      replicated: z.boolean().default(true),
     })
     .prefault({}),
   gateway: z
@@ -150,11 +155,8 @@ const ConfigFile = z.strictObject({
   redis_url: z.url({ protocol: /^rediss?$/ }).optional(),
   /** Before the public list of prices. */
   prices: z.array(PriceSettings).default([]),
-  alerts: z
-    .strictObject({
-      webhooks: z.array(z.strictObject({ url, secret_env: z.string().min(1).optional() })).default([]),
-    })
-    .prefault({}),
+  /** Who is told of alerts, and of which. */
+  alerts: AlertSettings,
   /** Watches for models that are retired or replaced while loops use them. */
   model_watch: z
     .strictObject({
@@ -176,13 +178,6 @@ export interface ProviderConfig extends ProviderSettings {
   api_key: string | undefined;
 }
 
-export interface WebhookConfig {
-  url: string;
-  secret_env: string | undefined;
-  /** The secret itself, where the environment has it. Only who sends alerts needs it. */
-  secret: string | undefined;
-}
-
 export interface CollectorConfig extends Omit<ConfigFile['collector'], 'tls' | 'ca_file'> {
   /** The token itself, where the environment has it. */
   token: string | undefined;
@@ -195,6 +190,12 @@ export type EvalsConfig = ConfigFile['evals'] & {
   token: string | undefined;
 };
 
+/** The cluster that the settings name, as a store takes it. */
+export const clusterOf = ({ clickhouse }: Pick<ConfigFile, 'clickhouse'>) =>
+  clickhouse.cluster === undefined
+    ? undefined
+    : { name: clickhouse.cluster, replicated: clickhouse.replicated };
+
 export interface Config extends Omit<ConfigFile, 'providers' | 'alerts' | 'collector' | 'evals'> {
   /** The file it came from; `undefined` when there is none and the defaults hold. */
   path: string | undefined;
@@ -205,7 +206,7 @@ export interface Config extends Omit<ConfigFile, 'providers' | 'alerts' | 'colle
   providers: Record<string, ProviderConfig>;
   /** The key that a variable holds, for targets of models that have one of their own. */
   keyOf: (variable: string) => string | undefined;
-  alerts: { webhooks: WebhookConfig[] };
+  alerts: AlertsConfig;
   /** Where the gateway's spans go besides our collector, by the standard `OTEL_*` variables. */
   otel_export: OtelExport;
 }
@@ -222,6 +223,7 @@ const OVERRIDES: Record<string, readonly [...string[]]> = {
   LOOPSCOPE_LOG_LEVEL: ['log_level'],
   LOOPSCOPE_REDIS_URL: ['redis_url'],
   LOOPSCOPE_CLICKHOUSE_URL: ['clickhouse', 'url'],
+  LOOPSCOPE_CLICKHOUSE_CLUSTER: ['clickhouse', 'cluster'],
   LOOPSCOPE_CLICKHOUSE_PORT: ['clickhouse', 'http_port'],
   LOOPSCOPE_CLICKHOUSE_NATIVE_PORT: ['clickhouse', 'native_port'],
   LOOPSCOPE_GATEWAY_HOST: ['gateway', 'host'],
@@ -261,6 +263,12 @@ export const keysIn =
   (variable: string): string | undefined =>
     env[variable] || undefined;
 
+/** What a program that is started here finds in its environment: what is here, `more`, and `defaults` for what is not. */
+export const childEnvironment = (
+  defaults: Record<string, string>,
+  more: Record<string, string>,
+): Environment => ({ ...defaults, ...process.env, ...more });
+
 /**
  * Reads the settings. `path` is what `--config` named; without it `./loopscope.yaml` where there is one.
  * Throws `config_invalid`.
@@ -275,6 +283,13 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
     providers[provider] = { ...p, api_key: p.api_key_env ? env[p.api_key_env] : undefined };
   }
   checkProviders(providers, settings.models);
+  if (settings.clickhouse.cluster !== undefined && settings.clickhouse.url === undefined)
+    throw new LoopscopeError(
+      'config_invalid',
+      'clickhouse.cluster: the embedded ClickHouse is in none; name a server of the cluster in clickhouse.url (LOOPSCOPE_CLICKHOUSE_URL).',
+    );
+  const { alerts, complaints } = withSecrets(settings.alerts, env);
+  if (complaints.length > 0) throw new LoopscopeError('config_invalid', complaints.join('\n'));
   const { token_env, tls, ca_file } = settings.collector;
   const evalsToken = settings.evals.token_env;
   return deepFreeze({
@@ -295,13 +310,7 @@ export function loadConfig(path?: string, env: Environment = process.env): Confi
     otel_export: otelExport(env),
     providers,
     keyOf: keysIn(env),
-    alerts: {
-      webhooks: settings.alerts.webhooks.map(({ url, secret_env }) => ({
-        url,
-        secret_env,
-        secret: secret_env ? env[secret_env] || undefined : undefined,
-      })),
-    },
+    alerts,
   });
 }
 

@@ -35,9 +35,16 @@ export const ERRORS = {
   store_rejected: { status: 500, retryable: false },
   schema_newer: { status: 500, retryable: false },
   schema_changed: { status: 500, retryable: false },
+  backup_exists: { status: 409, retryable: false },
+  backup_failed: { status: 500, retryable: true },
+  database_not_empty: { status: 409, retryable: false },
   port_in_use: { status: 500, retryable: true },
   data_dir_in_use: { status: 500, retryable: true },
   disk_full: { status: 507, retryable: true },
+  recording_incomplete: { status: 422, retryable: false },
+  replay_refused: { status: 403, retryable: false },
+  replay_diverged: { status: 422, retryable: false },
+  tool_withheld: { status: 403, retryable: false },
   platform_unsupported: { status: 500, retryable: false },
 } as const;
 

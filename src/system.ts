@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { startCollector } from '../collector/collector.ts';
 import { startEvals } from '../evals/evals.ts';
 import type { Clock } from './clock.ts';
-import type { Config } from './config.ts';
+import { type Config, clusterOf } from './config.ts';
 import { changedFields, takeOver, watchConfig } from './config-watch.ts';
 import { LoopscopeError } from './errors.ts';
 import { deliverLeftovers } from './gateway/record/leftovers.ts';
@@ -139,7 +139,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
       url = embedded.url;
     }
     endpoints.clickhouse = url;
-    const store = openStore({ url });
+    const store = openStore({ url, cluster: clusterOf(config) });
     closers.push(() => store.close());
     return store;
   }

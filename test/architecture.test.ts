@@ -7,7 +7,14 @@ import { test } from 'node:test';
  * The layout's rules. An import may point only along the flow: a part may know the parts its row names, itself,
  * and the ground (settings, errors, clock), and nothing else.
  */
-const GROUND = ['src/config.ts', 'src/errors.ts', 'src/clock.ts', 'src/yaml-file.ts', 'src/bearer-token.ts'];
+const GROUND = [
+  'src/config.ts',
+  'src/alert-settings.ts',
+  'src/errors.ts',
+  'src/clock.ts',
+  'src/yaml-file.ts',
+  'src/bearer-token.ts',
+];
 const MAY_IMPORT: Record<string, string[]> = {
   'src/span': [],
   'src/records': ['src/span', 'src/collector-trust.ts'],
@@ -29,6 +36,13 @@ const MAY_IMPORT: Record<string, string[]> = {
     'src/collector-trust.ts',
   ],
   'src/provider': ['src/records'],
+  'src/replay/record': [
+    'src/span',
+    'src/store',
+    'src/records',
+    'src/collector-trust.ts',
+    'src/replay/recording.ts',
+  ],
   collector: ['src/span', 'src/spool', 'src/store', 'src/records/normalize.ts'],
   // Probes read a path, an answer and a verdict as the gateway does, and a judge costs what it does there.
   evals: [

@@ -22,6 +22,7 @@ export interface BenchOptions {
   seconds: number;
   /** The benchmark's own flags, by name. */
   flags: Readonly<Record<string, number>>;
+  lists: Readonly<Record<string, readonly number[]>>;
   /** Says on stderr how far it is. */
   progress(text: string): void;
 }
@@ -32,11 +33,18 @@ export interface Flag {
   default: number;
 }
 
+/** A flag that takes several positive numbers, with commas between them. */
+export interface ListFlag {
+  help: string;
+  default: readonly number[];
+}
+
 export interface Bench {
   name: string;
   /** One line. */
   summary: string;
   flags: Readonly<Record<string, Flag>>;
+  lists?: Readonly<Record<string, ListFlag>>;
   /** Length of one measurement unless told otherwise. */
   seconds: number;
   run(options: BenchOptions): Promise<Measured>;

@@ -31,6 +31,8 @@ const key: Omit<StoredKey, 'revoked'> & { revoked: number } = {
 const store: Store = {
   url: 'none',
   database: 'none',
+  localDatabase: 'none',
+  cluster: undefined,
   query: async <Row>() => [key] as Row[],
   stream: async function* () {},
   command: async () => {},

@@ -12,8 +12,9 @@ export interface Content {
   /** The attribute; of numbered ones, what comes before the number. */
   from: string;
   /**
-   * `text` is one message. `json` is taken apart: a list of messages into these, anything else into the objects that are
-   * in its lists and what remains around them. `numbered` is a message a number, each a handful of attributes.
+   * `text` is one message; what tools were given and gave is one, as a replay needs it as it was. `json` is taken apart: a
+   * list of messages into these, anything else into the objects that are in its lists and what remains around them.
+   * `numbered` is a message a number, each a handful of attributes.
    */
   form: 'text' | 'json' | 'numbered';
   /** Whose it is where it does not say so itself. */
@@ -48,9 +49,9 @@ const ANYWHERE: readonly Content[] = [
   json(A.inputMessages, '', A.inputMessageHashes),
   json(A.outputMessages, '', A.outputMessageHashes),
   json(A.systemInstructions, 'system'),
-  json('gen_ai.tool.definitions', ''),
-  json('gen_ai.tool.call.arguments', ''),
-  json('gen_ai.tool.call.result', 'tool'),
+  text('gen_ai.tool.definitions', ''),
+  text('gen_ai.tool.call.arguments', ''),
+  text('gen_ai.tool.call.result', 'tool'),
   json('gen_ai.retrieval.documents', ''),
   text('gen_ai.retrieval.query.text', ''),
   // Before 1.37, on spans or on their events.
@@ -87,8 +88,8 @@ const ANYWHERE: readonly Content[] = [
   text('ai.result.text', 'assistant'),
   json('ai.result.object', 'assistant'),
   json('ai.result.toolCalls', 'assistant'),
-  json('ai.toolCall.args', ''),
-  json('ai.toolCall.result', 'tool'),
+  text('ai.toolCall.args', ''),
+  text('ai.toolCall.result', 'tool'),
   json('ai.schema', ''),
   json('ai.value', ''),
   json('ai.values', ''),
@@ -98,8 +99,8 @@ const ANYWHERE: readonly Content[] = [
   // Google's ADK
   json('gcp.vertex.agent.llm_request', ''),
   json('gcp.vertex.agent.llm_response', ''),
-  json('gcp.vertex.agent.tool_call_args', ''),
-  json('gcp.vertex.agent.tool_response', 'tool'),
+  text('gcp.vertex.agent.tool_call_args', ''),
+  text('gcp.vertex.agent.tool_response', 'tool'),
   json('gcp.vertex.agent.data', ''),
   // Pydantic AI
   json('pydantic_ai.all_messages', ''),
@@ -128,14 +129,14 @@ const ON_GENAI_SPANS: readonly Content[] = [
   json('system_reminders', ''),
   json('new_context', ''),
   text('response.model_output', 'assistant'),
-  json('tool_input', ''),
+  text('tool_input', ''),
   text('full_command', ''),
   // Pydantic AI
   json('all_messages_events', ''),
   json('events', ''),
   json('final_result', 'assistant'),
-  json('tool_arguments', ''),
-  json('tool_response', 'tool'),
+  text('tool_arguments', ''),
+  text('tool_response', 'tool'),
   json('model_request_parameters', ''),
 ];
 

@@ -3,6 +3,7 @@ import { isOfRuns } from '../../evals/alerts.ts';
 import { LoopscopeError } from '../errors.ts';
 import { appendAcceptance } from '../store/acceptances.ts';
 import { type Alert, listAlerts } from '../store/alerts.ts';
+import { oneLine } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { loginName } from './login-name.ts';
 
@@ -43,8 +44,8 @@ export function add(alerts: Command, context: CliContext): void {
         loop,
         alertId: id,
         kinds: [...new Set([kind, ...joined.map((one) => one.kind)])],
-        by: text('--by', options.by ?? loginName(), NAME_LENGTH_MAX),
-        reason: text('--reason', options.reason, REASON_LENGTH_MAX),
+        by: oneLine('--by', options.by ?? loginName(), NAME_LENGTH_MAX),
+        reason: oneLine('--reason', options.reason, REASON_LENGTH_MAX),
       };
       await appendAcceptance(store, accepted);
       context.show({ accepted: { alert: id, loop, kinds: accepted.kinds, by: accepted.by } }, () => {
@@ -65,13 +66,4 @@ function checkAcceptable(alert: Alert): void {
       'usage',
       `Alert ${alert_id} is of kind ${kind} and rests on no baseline that could be learnt anew. It ends when its reason does.`,
     );
-}
-
-function text(option: string, given: string, lengthMax: number): string {
-  const trimmed = given.trim();
-  if (trimmed !== '' && trimmed.length <= lengthMax && !/\p{Cc}/u.test(trimmed)) return trimmed;
-  throw new LoopscopeError(
-    'usage',
-    `${option}: expected one line of 1 to ${lengthMax} characters; found ${JSON.stringify(given.slice(0, 50))}.`,
-  );
 }

@@ -10,6 +10,7 @@ import type { Store } from '../store/client.ts';
 import { loopsSeen } from '../store/runs.ts';
 import { alarmText, factsOf } from './alarm-text.ts';
 import { add as addAccept } from './alerts-accept.ts';
+import { add as addSilence } from './alerts-silence.ts';
 import { requireKnownLoop } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { time } from './format.ts';
@@ -35,6 +36,7 @@ export function add(program: Command, context: CliContext): void {
       });
     });
   addAccept(alerts, context);
+  addSilence(alerts, context);
 }
 
 /** The document of `alerts --json`: open ones first, then the latest. */

@@ -38,3 +38,13 @@ export function requireName(option: string, name: string): void {
     `${option}: expected a name of letters, digits, ".", "_" and "-", at most ${LIMITS.nameLengthMax}; found ${JSON.stringify(name)}.`,
   );
 }
+
+/** A text that people give as an option, without the space around it. */
+export function oneLine(option: string, given: string, lengthMax: number): string {
+  const trimmed = given.trim();
+  if (trimmed !== '' && trimmed.length <= lengthMax && !/\p{Cc}/u.test(trimmed)) return trimmed;
+  throw new LoopscopeError(
+    'usage',
+    `${option}: expected one line of 1 to ${lengthMax} characters; found ${JSON.stringify(given.slice(0, 50))}.`,
+  );
+}

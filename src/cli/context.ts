@@ -1,7 +1,7 @@
 import { type Logger, pino } from 'pino';
 import { loadSuites, type Suite } from '../../evals/suite.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { type Config, type Environment, loadConfig } from '../config.ts';
+import { type Config, clusterOf, type Environment, loadConfig } from '../config.ts';
 import { loadRegistry, type Registry } from '../registry/load.ts';
 import { openStore, type Store } from '../store/client.ts';
 import { type Endpoints, readEndpoints } from './endpoints.ts';
@@ -18,6 +18,8 @@ export interface GlobalOptions {
 export interface CliContext {
   readonly clock: Clock;
   readonly out: Output;
+  /** Where what others say goes that are started from here. */
+  readonly stderr: TextStream;
   /** Whether `--json` was given. */
   readonly json: boolean;
   /** What the process ends with when nothing is thrown: a command that finds something unhealthy sets 1. */
@@ -62,6 +64,7 @@ export function createContext(given: Partial<CliEnvironment> = {}): CliContext {
   return {
     clock,
     out,
+    stderr,
     get json() {
       return options.json === true;
     },
@@ -76,7 +79,7 @@ export function createContext(given: Partial<CliEnvironment> = {}): CliContext {
       return url ?? endpoints()?.collector ?? `${tls ? 'https' : 'http'}://${host}:${port}`;
     },
     store: () => {
-      store ??= openStore({ url: clickhouseUrl() });
+      store ??= openStore({ url: clickhouseUrl(), cluster: clusterOf(config()) });
       return store;
     },
     log,

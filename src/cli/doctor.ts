@@ -9,10 +9,10 @@ import {
   checkNode,
   checkProvider,
   checkRole,
-  checkWebhooks,
   fail,
   ok,
 } from './health-checks.ts';
+import { checkReceivers } from './receiver-checks.ts';
 import { checkSpool, checkStorage } from './storage-checks.ts';
 import { type Column, table } from './table.ts';
 
@@ -63,7 +63,7 @@ async function examine(context: CliContext): Promise<Check[]> {
       checkRole('evals', urlOf('evals'), running?.evals !== undefined),
       ...Object.entries(config.providers).map(([name, provider]) => checkProvider(name, provider)),
     ])),
-    ...checkWebhooks(config.alerts.webhooks),
+    ...(await checkReceivers(config.alerts, context.store(), context.clock.now())),
   ];
 }
 

@@ -3,7 +3,10 @@ import { Command, CommanderError } from 'commander';
 import { LoopscopeError } from '../errors.ts';
 import { add as addAlerts } from './alerts.ts';
 import { add as addBacktest } from './backtest.ts';
+import { add as addBackup } from './backup.ts';
+import { add as addBisect } from './bisect.ts';
 import { type CliContext, type CliEnvironment, createContext } from './context.ts';
+import { add as addDiff } from './diff.ts';
 import { add as addDoctor } from './doctor.ts';
 import { add as addEval } from './eval.ts';
 import { add as addGolden } from './golden.ts';
@@ -15,6 +18,7 @@ import { add as addModels } from './models.ts';
 import { add as addProbes } from './probes.ts';
 import { add as addProvider } from './provider.ts';
 import { add as addRegistry } from './registry.ts';
+import { add as addReplay } from './replay.ts';
 import { add as addRuns } from './runs.ts';
 import { add as addStatus } from './status.ts';
 import { add as addTrace } from './trace.ts';
@@ -25,9 +29,10 @@ type AddCommand = (program: Command, context: CliContext) => void;
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ['Run:', [addUp, addProvider]],
-  ['Look:', [addStatus, addAlerts, addRuns, addTrace, addModels, addProbes]],
+  ['Look:', [addStatus, addAlerts, addRuns, addTrace, addDiff, addModels, addProbes]],
   ['Measure:', [addImport, addGolden, addEval, addLabel, addBacktest]],
-  ['Manage:', [addRegistry, addKeys, addKill, addDoctor]],
+  ['Replay:', [addReplay, addBisect]],
+  ['Manage:', [addRegistry, addKeys, addKill, addDoctor, addBackup]],
 ];
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

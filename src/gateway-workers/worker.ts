@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { systemClock } from '../clock.ts';
-import { type Config, keysIn } from '../config.ts';
+import { type Config, clusterOf, keysIn } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import { letHeapGrow } from '../heap.ts';
@@ -44,7 +44,7 @@ async function start({ worker, config, loops }: ToWorker & { kind: 'start' }): P
   registry = registryOf(loops);
   const first = complete(config);
   settings = first;
-  const store = openStore({ url: config.clickhouse.url! });
+  const store = openStore({ url: config.clickhouse.url!, cluster: clusterOf(config) });
   const keys = openKeyRing(store, clock, log);
   cleanUp = async () => {
     keys.close();

@@ -22,7 +22,7 @@ export interface Asked {
   /** The body of a model call. */
   json: unknown;
   request: RequestFacts | undefined;
-  /** `undefined` for a probe, and for what is no model call and came while no run was open. */
+  /** `undefined` for a probe and for a replay's call, and for what is no model call and came while no run was open. */
   run: OpenRun | undefined;
   traceId: string;
   /** Of the span that it will have. */
@@ -43,7 +43,8 @@ export function readAsked(
   const operation = route.protocol.operation(method, route.path);
   const json = operation && parseBody(body);
   const { loop, remote, definition, parentAgent } = caller;
-  const runId = caller.probe === undefined ? runIdOf(runs, caller, operation) : undefined;
+  const isOfRun = caller.probe === undefined && caller.replay === undefined;
+  const runId = isOfRun ? runIdOf(runs, caller, operation) : undefined;
   const registered = definition !== undefined;
   const run =
     runId === undefined

@@ -1,5 +1,5 @@
 import { contentHash, inputHash } from '../records/normalize.ts';
-import { A } from '../span/attributes.ts';
+import { A, REPLAY_RECORD_PREFIX } from '../span/attributes.ts';
 import { LIMITS } from '../span/limits.ts';
 import type { Asked } from './asked.ts';
 import type { Caller } from './identity.ts';
@@ -28,6 +28,8 @@ export interface CallRecord {
   usage: Usage | undefined;
   costUsd: number | undefined;
   attempts: number;
+  /** When the pieces of a stream came, as the attribute has it. */
+  pieces: string | undefined;
   /** The call whose answer it got. */
   origin: { traceId: string; spanId: string } | undefined;
 }
@@ -44,7 +46,8 @@ export function callSpan(record: CallRecord): SpanDraft {
   attributes.add(A.loop, caller.loop);
   attributes.add(A.runId, run?.runId);
   attributes.add(A.registered, caller.definition !== undefined);
-  attributes.add(A.record, operation ? 'call' : 'request');
+  const kind = operation ? 'call' : 'request';
+  attributes.add(A.record, caller.replay === undefined ? kind : `${REPLAY_RECORD_PREFIX}${kind}`);
   attributes.add(A.operation, operation?.name);
   attributes.add(A.provider, record.providerName);
   attributes.add(A.agentName, caller.agent);
@@ -58,6 +61,10 @@ export function callSpan(record: CallRecord): SpanDraft {
     attributes.add(A.probeSuite, caller.probe);
     attributes.add(A.probeRunId, caller.runId);
   }
+  if (caller.replay !== undefined) {
+    attributes.add(A.replayRunId, caller.replay);
+    attributes.add(A.replayOf, caller.runId);
+  }
   attributes.add(A.serverAddress, record.endpoint.address);
   attributes.add(A.serverPort, record.endpoint.port);
   attributes.add(A.httpStatus, record.status);
@@ -67,8 +74,12 @@ export function callSpan(record: CallRecord): SpanDraft {
   if (record.attempts > 1) attributes.add(A.attempts, record.attempts);
   attributes.add(A.replayedTraceId, record.origin?.traceId);
   attributes.add(A.replayedSpanId, record.origin?.spanId);
-  if (request) addRequest(attributes, caller, request);
-  if (record.tap.answer) addAnswer(attributes, record, record.tap.answer, errorType);
+  const missing: Missing = {};
+  if (request) addRequest(attributes, asked, request, missing);
+  if (record.tap.answer) addAnswer(attributes, record, record.tap.answer, errorType, missing);
+  else if (record.tap.skipped)
+    missing.output = record.tap.skipped === 'too_large' ? 'too_large' : 'not_recorded';
+  addMissing(attributes, captureOf(caller), request, missing);
   const name =
     operation === undefined
       ? `${asked.method} ${pathPattern(route.path)}`
@@ -97,27 +108,71 @@ function errorTypeOf({ errorType, tap, status, asked }: CallRecord): string | un
   return tap.answer && !tap.answer.complete ? 'stream_interrupted' : undefined;
 }
 
-function addRequest(attributes: Attributes, caller: Caller, request: RequestFacts): void {
+function addRequest(
+  attributes: Attributes,
+  { caller, operation, route, run }: Asked,
+  request: RequestFacts,
+  missing: Missing,
+): void {
   const { systemText, tools, userText } = request;
   const capture = captureOf(caller);
+  attributes.add(A.api, operation?.apiType ?? (route.protocol.api === 'anthropic' ? 'messages' : undefined));
   attributes.add(A.requestModel, request.model);
   attributes.add(A.requestStream, request.stream);
   attributes.add(A.requestMaxTokens, request.maxTokens);
   attributes.add(A.requestTemperature, request.temperature);
   attributes.add(A.requestTopP, request.topP);
+  attributes.add(A.requestTopK, request.topK);
+  attributes.add(A.requestFrequencyPenalty, request.frequencyPenalty);
+  attributes.add(A.requestPresencePenalty, request.presencePenalty);
   attributes.add(A.requestSeed, request.seed);
+  attributes.add(A.requestChoices, request.choices);
+  attributes.add(A.requestStopSequences, request.stop);
+  attributes.add(A.requestReasoning, request.reasoning);
+  attributes.add(A.requestResponseFormat, request.responseFormat);
+  attributes.add(A.requestToolChoice, request.toolChoice);
   attributes.add(A.promptVersion, caller.promptVersion ?? versionOf(systemText));
   attributes.add(A.toolsVersion, caller.toolsVersion ?? versionOf(tools));
   if (capture !== 'off' && userText !== '') attributes.add(A.inputHash, inputHash(userText));
   addText(attributes, capture, userText, A.inputText, A.inputTextHash);
-  if (capture === 'full') attributes.add(A.inputMessages, fitting(toJson(request.messages())));
+  if (capture !== 'full') return;
+  const messages = fitting(toJson(request.messages()));
+  attributes.add(A.inputMessages, messages);
+  if (messages === undefined) missing.input = 'too_large';
+  // What the provider keeps of the conversation never came this way.
+  else if (request.previousResponseId ?? request.conversationId) missing.input = 'kept_by_provider';
+  if (tools !== undefined) addTools(attributes, tools, run?.toolsTold, missing);
 }
+
+/** Tools in full with the first of a run's calls that are offered the same, and where they are with the others. */
+function addTools(
+  attributes: Attributes,
+  tools: string,
+  told: Set<string> | undefined,
+  missing: Missing,
+): void {
+  const { list } = versionFor(tools);
+  if (told?.has(list)) {
+    attributes.add(TOOLS_HASH, list);
+    return;
+  }
+  const whole = fitting(tools);
+  attributes.add(A.toolDefinitions, whole);
+  if (whole === undefined) missing.tool_definitions = 'too_large';
+  else if (told && told.size < TOOLS_TOLD_MAX) told.add(list);
+}
+
+/** The collector leaves this in the place of tool definitions. */
+const TOOLS_HASH = `${A.contentHashes}.${A.toolDefinitions}`;
+/** Tool lists that a run is remembered to have told; one with more tells the others each time. */
+const TOOLS_TOLD_MAX = 32;
 
 function addAnswer(
   attributes: Attributes,
-  { asked: { caller, request }, usage, costUsd }: CallRecord,
+  { asked: { caller, request }, usage, costUsd, pieces }: CallRecord,
   answer: AnswerFacts,
   errorType: string | undefined,
+  missing: Missing,
 ): void {
   const { finishReasons } = answer;
   const capture = captureOf(caller);
@@ -133,7 +188,12 @@ function addAnswer(
   }
   attributes.add(A.costUsd, costUsd);
   addText(attributes, capture, answer.text, A.outputText, A.outputTextHash);
-  if (capture === 'full') attributes.add(A.outputMessages, fitting(toJson(answer.messages())));
+  attributes.add(A.streamPieces, pieces);
+  if (capture === 'full') {
+    const messages = fitting(toJson(answer.messages()));
+    attributes.add(A.outputMessages, messages);
+    if (messages === undefined) missing.output = 'too_large';
+  }
   if (errorType === undefined) addVerdict(attributes, caller, answer, request);
 }
 
@@ -157,21 +217,51 @@ type Capture = 'off' | 'hashed' | 'full';
 
 const captureOf = (caller: Caller): Capture => caller.definition?.capture ?? 'full';
 
-/** An agent says the same system prompt with every call. */
-const versions = new Map<string, string>();
+/** Content that is not on the span, and why. */
+type Missing = Partial<Record<'input' | 'output' | 'tool_definitions', string>>;
+
+const NOTHING_CAPTURED = JSON.stringify({ input: 'not_captured', output: 'not_captured' });
+const NOTHING_NOR_TOOLS = JSON.stringify({
+  input: 'not_captured',
+  output: 'not_captured',
+  tool_definitions: 'not_captured',
+});
+
+function addMissing(
+  attributes: Attributes,
+  capture: Capture,
+  request: RequestFacts | undefined,
+  missing: Missing,
+): void {
+  if (request === undefined) return;
+  if (capture !== 'full')
+    attributes.add(A.missing, request.tools === undefined ? NOTHING_CAPTURED : NOTHING_NOR_TOOLS);
+  else if (Object.keys(missing).length > 0) attributes.add(A.missing, JSON.stringify(missing));
+}
+
+/** An agent says the same system prompt with every call, and is offered the same tools. */
+interface Version {
+  version: string;
+  /** The hash of it all, as the list that a span has in its place. */
+  list: string;
+}
+const versions = new Map<string, Version>();
 const VERSIONS_MAX = 256;
 const VERSION_TEXT_LENGTH_MAX = 256 * 1024;
 
-function versionOf(text: string | undefined): string | undefined {
-  if (!text) return undefined;
+const versionOf = (text: string | undefined): string | undefined =>
+  text ? versionFor(text).version : undefined;
+
+function versionFor(text: string): Version {
   const known = versions.get(text);
   if (known !== undefined) return known;
-  const version = contentHash(text).slice(0, VERSION_CHARS);
+  const hash = contentHash(text);
+  const made = { version: hash.slice(0, VERSION_CHARS), list: JSON.stringify([hash]) };
   if (text.length <= VERSION_TEXT_LENGTH_MAX) {
     if (versions.size >= VERSIONS_MAX) versions.delete(versions.keys().next().value!);
-    versions.set(text, version);
+    versions.set(text, made);
   }
-  return version;
+  return made;
 }
 
 function addText(

@@ -25,6 +25,7 @@ import type { Plan } from './routing/plan.ts';
 import { callerTimeouts } from './routing/retry.ts';
 import type { AttemptNotice, RoutedListener } from './routing/routed-call.ts';
 import type { Target } from './routing/target.ts';
+import { StreamPieces } from './stream-pieces.ts';
 import { openTap, type Tap, type TapResult } from './tap.ts';
 
 /**
@@ -64,6 +65,8 @@ class Call implements RoutedListener, Timed {
   private status: number | undefined;
   private isStream = false;
   private tap: Tap | undefined;
+  /** Of a stream whose content is kept. */
+  private pieces: StreamPieces | undefined;
   private firstChunkNs: bigint | undefined;
   private state: 'under way' | 'settled' | 'recorded' = 'under way';
   private hasEnded = false;
@@ -153,8 +156,11 @@ class Call implements RoutedListener, Timed {
         body,
         json,
         virtualKey: caller.virtualKey,
-        // A probe asks what the model says now.
-        cacheTtlS: caller.probe === undefined ? caller.definition?.cache?.ttl_s : undefined,
+        // A probe, and a replay, asks what the model says now.
+        cacheTtlS:
+          caller.probe === undefined && caller.replay === undefined
+            ? caller.definition?.cache?.ttl_s
+            : undefined,
       },
       { traceId, spanId },
     );
@@ -264,10 +270,12 @@ class Call implements RoutedListener, Timed {
     const { route, operation, caller } = this.asked;
     this.status = status;
     this.isStream = isEventStream(headers);
+    const capture = caller.definition?.capture ?? 'full';
+    this.pieces = this.isStream && capture !== 'off' ? new StreamPieces(this.asked.startNs) : undefined;
     this.tap = openTap({
       protocol: route.protocol,
       operation,
-      content: (caller.definition?.capture ?? 'full') !== 'off' || caller.role === 'checker',
+      content: capture !== 'off' || caller.role === 'checker',
       status,
       contentType: headerOf(headers, 'content-type'),
       contentEncoding: headerOf(headers, 'content-encoding'),
@@ -275,6 +283,13 @@ class Call implements RoutedListener, Timed {
   }
 
   private read(chunk: Buffer): void {
+    if (this.pieces) {
+      const atNs = this.context.clock.nowNs();
+      this.firstChunkNs ??= atNs;
+      this.tap!.write(chunk);
+      this.pieces.add(atNs, this.tap!.textChars);
+      return;
+    }
     this.firstChunkNs ??= this.context.clock.nowNs();
     this.tap?.write(chunk);
   }
@@ -426,6 +441,7 @@ class Call implements RoutedListener, Timed {
       usage,
       costUsd,
       attempts: attempts.length,
+      pieces: this.pieces?.toJson(),
       origin: isFollower ? replayed.reader.origin : undefined,
     });
     countCall(context, this.settings.accessLog, asked, {

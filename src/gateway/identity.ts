@@ -30,6 +30,8 @@ export interface Caller {
   itemId: string | undefined;
   /** The suite whose probe this is; `undefined` for what belongs to a run. */
   probe: string | undefined;
+  /** The replay that this is a call of; `runId` is then the run that is replayed, and it belongs to no run itself. */
+  replay: string | undefined;
   promptVersion: string | undefined;
   toolsVersion: string | undefined;
   virtualKey: boolean;
@@ -118,6 +120,7 @@ function callerOf(
     conversationId: session,
     itemId: checked('x-loop-item', 'label', header('x-loop-item')),
     probe: checked('x-loop-probe', 'label', header('x-loop-probe')),
+    replay: checked('x-loop-replay', 'id', header('x-loop-replay')),
     promptVersion: checked('x-loop-prompt-version', 'label', header('x-loop-prompt-version')),
     toolsVersion: checked('x-loop-tools-version', 'label', header('x-loop-tools-version')),
     virtualKey: key !== undefined,

@@ -1,3 +1,5 @@
+import { LIMITS } from '../span/limits.ts';
+
 /**
  * What the gateway knows of an API that providers speak: which requests are calls of a model, how to read a call,
  * its answer and its stream, and how to word an error so that the calling SDK understands it. Reading is lenient:
@@ -52,6 +54,8 @@ export interface StreamReader {
   event(data: string): void;
   /** Whether the event that ends the stream was read, be it an error. More bytes may still follow. */
   readonly isOver: boolean;
+  /** Characters of the answer that came so far, as far as they are kept. */
+  readonly textChars: number;
   /** What is known so far. */
   facts(): AnswerFacts;
   /** The event, as bytes will be, that tells the caller's SDK in place of the rest that the stream broke. */
@@ -75,7 +79,17 @@ export interface RequestFacts {
   choices?: number;
   temperature?: number;
   topP?: number;
+  topK?: number;
+  frequencyPenalty?: number;
+  presencePenalty?: number;
   seed?: number;
+  stop?: readonly string[];
+  /** How much it is to think: low, medium, high, … */
+  reasoning?: string;
+  /** What kind of answer is asked for: text, json_object, json_schema, … */
+  responseFormat?: string;
+  /** auto, none, required, any, or the name of the tool that is to be called. */
+  toolChoice?: string;
   /** The conversation that the provider keeps, and the answer that this call goes on from. */
   conversationId?: string;
   previousResponseId?: string;
@@ -138,6 +152,21 @@ export const asString = (value: unknown): string | undefined =>
 
 export const asNumber = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+
+/** Sequences at which a model is to stop: one, or a list; `undefined` for more, or longer ones, than any API takes. */
+export function asStop(value: unknown): string[] | undefined {
+  const all = typeof value === 'string' ? [value] : asArray(value);
+  const texts = all.filter((text) => typeof text === 'string' && text.length <= STOP_LENGTH_MAX);
+  return all.length === 0 || all.length > STOPS_MAX || texts.length < all.length
+    ? undefined
+    : (texts as string[]);
+}
+const STOPS_MAX = 64;
+const STOP_LENGTH_MAX = 1_000;
+
+/** A word such as `auto`; `undefined` for what is too long to be one. */
+export const asWord = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' && value.length <= LIMITS.nameLengthMax ? value : undefined;
 
 /** A token count, or `undefined` for what cannot be one. */
 export const asCount = (value: unknown): number | undefined =>

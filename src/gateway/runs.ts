@@ -46,6 +46,8 @@ export interface OpenRun {
   readonly agents: Map<string, AgentWindow>;
   /** Span ids of agents, by their place: a hash each, and a call needs one. */
   readonly agentIds: Map<string, string>;
+  /** The tool lists that a span of the run has in full, by their hashes. */
+  readonly toolsTold: Set<string>;
   /** Span ids of the effects on record. */
   readonly effects: Set<string>;
   /** Each checker's last verdict, and how many other ones it gave before. */
@@ -125,6 +127,7 @@ export class Runs {
         traceId: traceId ?? runTraceId(loop, runId),
         agents: new Map(),
         agentIds: new Map(),
+        toolsTold: new Set(),
         effects: new Set(),
         verdicts: new Map(),
         startNs: atNs,

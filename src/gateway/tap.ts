@@ -20,6 +20,8 @@ import { SseParser } from './sse.ts';
  */
 export interface Tap {
   write(chunk: Buffer): void;
+  /** Characters of a stream's answer that came so far, as far as they are kept. */
+  readonly textChars: number;
   /**
    * Whether a stream's last event was read, be it an error: whoever reads along has the whole answer now. Cheap, to be
    * asked after every chunk. Always `false` for what is no stream.
@@ -96,6 +98,7 @@ function openSink({ protocol, operation, content, status, contentType }: TapOpti
 /** What is not read, for the reason in `result`. */
 const unread = (result: TapResult): Sink => ({
   write: () => {},
+  textChars: 0,
   isComplete: false,
   isBetweenEvents: true,
   isFull: true,
@@ -115,6 +118,10 @@ class StreamTap implements Sink {
   constructor(reader: StreamReader) {
     this.#reader = reader;
     this.#parser = new SseParser((data) => reader.event(data), LIMITS.tapBytesMax);
+  }
+
+  get textChars(): number {
+    return this.#reader.textChars;
   }
 
   get isComplete(): boolean {
@@ -163,6 +170,7 @@ class JsonTap implements Sink {
   /** The ends of a body that is too large, where somebody can read them. */
   #first = NO_BYTES;
   #last = NO_BYTES;
+  readonly textChars = 0;
   readonly isComplete = false;
   readonly isBetweenEvents = true;
 
@@ -242,6 +250,10 @@ class DecompressingTap implements Tap {
     // A cut stream ends in an error, after all that could be decompressed was given out.
     decoder.on('error', () => this.#giveUp('malformed'));
     decoder.on('close', this.#done.resolve);
+  }
+
+  get textChars(): number {
+    return this.#sink.textChars;
   }
 
   get isComplete(): boolean {

@@ -1,6 +1,8 @@
 /** How many characters several texts may hold together. */
 export class Room {
   #left: number;
+  /** Characters of texts that grew in it. */
+  textChars = 0;
 
   constructor(chars: number) {
     this.#left = chars;
@@ -30,6 +32,7 @@ export class TextBuffer {
 
   add(piece: string): void {
     const fits = this.#room.take(piece.length);
+    this.#room.textChars += fits;
     if (fits > 0) this.#pieces.push(fits === piece.length ? piece : piece.slice(0, fits));
   }
 

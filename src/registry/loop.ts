@@ -53,6 +53,16 @@ export const AgentDefinition = z.strictObject({
   verdict: VerdictRule.optional(),
 });
 
+/** A tool that the loop's agents use, as far as a replay has to know it. */
+export const ToolDefinition = z.strictObject({
+  /** As models name it. */
+  name: z.string().min(1).max(200),
+  /** Whether it only reads: a replay carries out no other unless it is told to. */
+  safe: z.boolean().default(false),
+  /** Program and arguments that carry it out in a live replay: what the model asks comes as JSON on its stdin, its stdout is the result. */
+  command: z.array(z.string()).min(1).optional(),
+});
+
 export const LoopDefinition = z.strictObject({
   loop: name,
   owner: z.string().min(1),
@@ -60,6 +70,7 @@ export const LoopDefinition = z.strictObject({
   /** When it wakes up; without it the loop is never late. */
   schedule: cron.optional(),
   agents: z.array(AgentDefinition).default([]),
+  tools: z.array(ToolDefinition).default([]),
   artifacts: z
     .strictObject({ owns: z.array(name).default([]), reads: z.array(name).default([]) })
     .prefault({}),
@@ -70,6 +81,8 @@ export const LoopDefinition = z.strictObject({
   capture: z.enum(['off', 'hashed', 'full']).default('full'),
   /** Whose budget it draws on besides its own. */
   team: name.optional(),
+  /** The most urgent that its alerts get: `page` wakes somebody. Each kind's own without it. */
+  severity: z.enum(['page', 'ticket', 'info']).optional(),
   /** Virtual models of its own, in place of those of the same name for all. */
   models: ModelsSettings.default({}),
   /**

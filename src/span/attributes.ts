@@ -12,6 +12,12 @@ export const A = {
   requestTemperature: 'gen_ai.request.temperature',
   requestTopP: 'gen_ai.request.top_p',
   requestSeed: 'gen_ai.request.seed',
+  requestTopK: 'gen_ai.request.top_k',
+  requestFrequencyPenalty: 'gen_ai.request.frequency_penalty',
+  requestPresencePenalty: 'gen_ai.request.presence_penalty',
+  requestStopSequences: 'gen_ai.request.stop_sequences',
+  requestChoices: 'gen_ai.request.choice.count',
+  requestReasoning: 'gen_ai.request.reasoning.level',
   toolDefinitions: 'gen_ai.tool.definitions',
   responseId: 'gen_ai.response.id',
   responseModel: 'gen_ai.response.model',
@@ -27,6 +33,8 @@ export const A = {
   agentId: 'gen_ai.agent.id',
   toolName: 'gen_ai.tool.name',
   toolCallId: 'gen_ai.tool.call.id',
+  toolArguments: 'gen_ai.tool.call.arguments',
+  toolResult: 'gen_ai.tool.call.result',
   inputMessages: 'gen_ai.input.messages',
   outputMessages: 'gen_ai.output.messages',
   systemInstructions: 'gen_ai.system_instructions',
@@ -49,7 +57,7 @@ export const A = {
   parentAgent: 'loopscope.agent.parent',
   /** `true` on calls of a sub-agent whose parent is a sub-agent itself. */
   nestedAgent: 'loopscope.agent.nested',
-  /** run | agent | call | attempt | request | verdict | effect: what the span stands for; a request is no model call. */
+  /** run | agent | call | tool | attempt | request | verdict | effect: what the span stands for; a request is no model call. */
   record: 'loopscope.record',
 
   // Ours: how a call was routed, or whose answer it got
@@ -65,6 +73,13 @@ export const A = {
   costUsd: 'loopscope.cost_usd',
   promptVersion: 'loopscope.prompt.version',
   toolsVersion: 'loopscope.tools.version',
+  /** How the model was asked: chat_completions | responses | messages. */
+  api: 'loopscope.api',
+  /** What the conventions have no name for of what a request asks: the kind of answer, and which tool is to be called. */
+  requestResponseFormat: 'loopscope.request.response_format',
+  requestToolChoice: 'loopscope.request.tool_choice',
+  /** Content that is not kept, and why: JSON, `{"input": "too_large"}`, see `src/replay/recording.ts` on gaps. */
+  missing: 'loopscope.missing',
   /** Hash of the normalised user input, see `src/records/normalize.ts`. */
   inputHash: 'loopscope.input.hash',
   /** Id of the golden item this run works on, where the caller named it. */

@@ -90,44 +90,112 @@ export async function listAlerts(store: Store, { loop }: { loop?: string } = {})
   return rows.map((row) => toChange(row).alert);
 }
 
-/** The changes of state found since `since` (milliseconds), in order. */
-export async function alertChanges(store: Store, since: number): Promise<AlertChange[]> {
+/** An alert as it was first told of in each of its states. */
+export interface AlertHistory {
+  firing: AlertChange;
+  resolved: AlertChange | undefined;
+}
+
+/**
+ * Alerts that are open, however old, and those that were over after `since` (milliseconds), in the order in which they
+ * were found; of more than `max` the newest.
+ */
+export async function alertHistories(store: Store, since: number, max: number): Promise<AlertHistory[]> {
   const rows = await store.query<Row>(
     `SELECT ${COLUMNS} FROM ${store.database}.alerts AS a
-     WHERE a.at >= fromUnixTimestamp64Milli({since:Int64})
+     WHERE a.alert_id IN (
+       SELECT alert_id FROM ${store.database}.alerts GROUP BY alert_id
+       HAVING countIf(state = 'resolved') = 0
+           OR minIf(at, state = 'resolved') >= fromUnixTimestamp64Milli({since:Int64})
+       ORDER BY min(at) DESC, alert_id LIMIT {max:UInt32})
      ORDER BY a.at, a.state LIMIT 1 BY alert_id, state`,
-    { since },
+    { since: Math.floor(since), max },
   );
-  return rows.map(toChange);
+  const histories = new Map<string, Partial<AlertHistory>>();
+  for (const change of rows.map(toChange)) {
+    const { alert_id, state } = change.alert;
+    histories.set(alert_id, { ...histories.get(alert_id), [state]: change });
+  }
+  return [...histories.values()].flatMap(({ firing, resolved }) => (firing ? [{ firing, resolved }] : []));
 }
+
+/** Changes whenever a row was added to the tables from which it is known whom to tell what; costs next to nothing. */
+export async function notificationStamp(store: Store): Promise<string> {
+  const [row] = await store.query<{ stamp: string }>(
+    `SELECT concat(toString((SELECT count() FROM ${store.database}.alerts)), '/',
+                   toString((SELECT count() FROM ${store.database}.alert_deliveries)), '/',
+                   toString((SELECT count() FROM ${store.database}.alert_silences))) AS stamp`,
+  );
+  return row!.stamp;
+}
+
+export type DeliveryOutcome = 'delivered' | 'given_up';
 
 export interface Delivery {
   /** Alert, state and receiver in one. */
   delivery_key: string;
   alert_id: string;
   state: AlertState;
-  /** Where it went, without the path, which may be a secret. */
+  /** Its name, or where it is without the path, which may be a secret. */
   receiver: string;
+  receiver_kind: string;
+  /** Of the alerts that the receiver gets as one; `''` where each goes by itself. */
+  group_id: string;
+  outcome: DeliveryOutcome;
+  /** Why it was given up. */
+  reason: string;
   /** Milliseconds since the epoch. */
   delivered_at: number;
   attempts: number;
 }
 
-/** Remembers that a receiver took a message. */
-export async function recordDelivery(store: Store, delivery: Delivery): Promise<void> {
+/** Remembers what became of the changes in one message. The same `token` again adds nothing. */
+export async function recordDeliveries(
+  store: Store,
+  deliveries: readonly Delivery[],
+  token: string,
+): Promise<void> {
   await store.insert(
     'alert_deliveries',
-    [{ ...delivery, delivered_at: new Date(delivery.delivered_at).toISOString() }],
-    `delivery/${delivery.delivery_key}`,
+    deliveries.map((delivery) => ({
+      ...delivery,
+      delivered_at: new Date(delivery.delivered_at).toISOString(),
+    })),
+    `delivery/${token}`,
   );
 }
 
-/** Keys of the deliveries made since `since` (milliseconds). */
-export async function deliveredKeys(store: Store, since: number): Promise<Set<string>> {
-  const rows = await store.query<{ delivery_key: string }>(
-    `SELECT DISTINCT delivery_key FROM ${store.database}.alert_deliveries
-     WHERE delivered_at >= fromUnixTimestamp64Milli({since:Int64})`,
-    { since },
+/** What a receiver is known to have taken. */
+export type Told = Pick<Delivery, 'delivery_key' | 'group_id' | 'delivered_at'>;
+
+/** What was taken since `since` (milliseconds). */
+export async function deliveriesSince(store: Store, since: number): Promise<Told[]> {
+  return store.query<Told>(
+    `SELECT delivery_key, any(d.group_id) AS group_id, toUnixTimestamp64Milli(min(d.delivered_at)) AS delivered_at
+     FROM ${store.database}.alert_deliveries AS d
+     WHERE d.outcome = 'delivered' AND d.delivered_at >= fromUnixTimestamp64Milli({since:Int64})
+     GROUP BY delivery_key`,
+    { since: Math.floor(since) },
   );
-  return new Set(rows.map((row) => row.delivery_key));
+}
+
+/** Changes that a receiver refused for good since `since` (milliseconds) and has not taken later. */
+export interface GivenUp {
+  receiver: string;
+  changes: number;
+  /** Of the last one. */
+  reason: string;
+  at: number;
+}
+
+export async function givenUpSince(store: Store, since: number): Promise<GivenUp[]> {
+  return store.query<GivenUp>(
+    `SELECT receiver, count() AS changes, argMax(reason, last) AS reason, toUnixTimestamp64Milli(max(last)) AS at
+     FROM (SELECT delivery_key, any(d.receiver) AS receiver, argMax(d.reason, d.delivered_at) AS reason,
+                  max(d.delivered_at) AS last, countIf(d.outcome = 'delivered') AS taken
+           FROM ${store.database}.alert_deliveries AS d
+           WHERE d.delivered_at >= fromUnixTimestamp64Milli({since:Int64}) GROUP BY delivery_key)
+     WHERE taken = 0 GROUP BY receiver ORDER BY receiver`,
+    { since: Math.floor(since) },
+  );
 }

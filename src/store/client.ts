@@ -13,7 +13,11 @@ import { LoopscopeError } from '../errors.ts';
  */
 export interface Store {
   readonly url: string;
+  /** The documented names: what is read, and where `insert` puts rows. */
   readonly database: string;
+  /** Where the rows of this server lie: the same, but for a cluster, whose `database` has the tables that span it. */
+  readonly localDatabase: string;
+  readonly cluster: Cluster | undefined;
   /** Rows of a SELECT. */
   query<Row>(sql: string, params?: Record<string, unknown>): Promise<Row[]>;
   /**
@@ -31,7 +35,10 @@ export interface Store {
    * insert whose answer was lost safe to repeat, as long as the rows are the same.
    */
   insert(table: string, rows: readonly object[], token?: string): Promise<void>;
-  /** The same with rows that are serialised already, in pieces, in one of ClickHouse's formats. */
+  /**
+   * The same with rows that are serialised already, in pieces, in one of ClickHouse's formats. Of a cluster they go
+   * into the shard of this server, whereas `insert` takes each row to the shard that has others of its kind.
+   */
   insertRaw(
     table: string,
     format: 'JSONEachRow' | 'Native',
@@ -60,14 +67,32 @@ const RETRYABLE_CODES = new Set([
 /** UNKNOWN_TABLE and UNKNOWN_DATABASE: nothing has applied the migrations there. */
 const NO_SCHEMA_CODES = new Set(['60', '81']);
 
+/** A cluster by the name that its servers know it by. */
+export interface Cluster {
+  name: string;
+  /** Its shards have replicas, kept equal by Keeper, which also carries changes of the schema to all servers. */
+  replicated: boolean;
+}
+
 export interface StoreOptions {
   url: string;
   database?: string;
+  cluster?: Cluster | undefined;
   requestTimeoutMs?: number;
 }
 
+/** Where a server keeps its own rows of `database`. */
+export const localDatabaseOf = (database: string, cluster: Cluster | undefined): string =>
+  cluster ? `${database}_local` : database;
+
 /** A client of the ClickHouse at `url`; connects on first use. */
-export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_000 }: StoreOptions): Store {
+export function openStore({
+  url,
+  database = 'loopscope',
+  cluster,
+  requestTimeoutMs = 30_000,
+}: StoreOptions): Store {
+  const localDatabase = localDatabaseOf(database, cluster);
   const client: ClickHouseClient = createClient({
     url,
     request_timeout: requestTimeoutMs,
@@ -82,6 +107,7 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
       // Times without a zone are UTC, whatever zone the server is set to.
       session_timezone: 'UTC',
       max_execution_time: Math.ceil(requestTimeoutMs / 1000) - 1,
+      ...(cluster && CLUSTER_SETTINGS),
     },
   });
   const guard = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
@@ -94,6 +120,8 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
   return {
     url,
     database,
+    localDatabase,
+    cluster,
     query: <Row>(sql: string, params?: Record<string, unknown>) =>
       guard('query', async () => {
         const result = await client.query({ query: sql, query_params: params, format: 'JSONEachRow' });
@@ -125,7 +153,7 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
       guard(`insert into ${table}`, async () => {
         // `insert` would take the rows as objects and serialise them; `exec` sends bytes as they are.
         const { stream } = await client.exec({
-          query: `INSERT INTO ${database}.${table} FORMAT ${format}`,
+          query: `INSERT INTO ${localDatabase}.${table} FORMAT ${format}`,
           values: Readable.from(bodies, { objectMode: false }),
           clickhouse_settings: insertSettings(token),
         });
@@ -141,6 +169,18 @@ export function openStore({ url, database = 'loopscope', requestTimeoutMs = 30_0
     close: () => client.close(),
   };
 }
+
+const CLUSTER_SETTINGS: ClickHouseSettings = {
+  // A subquery sees all shards, not each shard's own rows.
+  distributed_product_mode: 'global',
+  // An insert is acknowledged when the shards have it, and not when this server means to send it on.
+  distributed_foreground_insert: 1,
+  // Everybody asks and writes to the same replica of a shard, as long as it is up: what was just written is read.
+  load_balancing: 'in_order',
+  prefer_localhost_replica: 0,
+  // A replica that is down hears of a change of the schema when it is back. (The client's types lack the word.)
+  distributed_ddl_output_mode: 'throw_only_active' as ClickHouseSettings['distributed_ddl_output_mode'],
+};
 
 const insertSettings = (token: string | undefined): ClickHouseSettings => ({
   // A misspelt column is an error, not a value that quietly goes missing.

@@ -88,7 +88,7 @@ export async function writeWatermark(store: Store, name: Watermark, at: number):
  */
 export async function foldHistory(store: Store, now: number): Promise<void> {
   if ((await readWatermark(store, 'history')) > 0) return;
-  const db = store.database;
+  const db = store.localDatabase; // of a cluster each server's own, where the view is
   // What counts as a use is said in the view, and only there.
   const [view] = await store.query<{ select: string }>(
     `SELECT as_select AS select FROM system.tables WHERE database = {db:String} AND name = 'model_uses_mv'`,

@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import type { Store } from './client.ts';
+import { onCluster } from './schema.ts';
 
 /**
  * How long rows are kept, as TTLs of the tables. What is derived from spans (runs, scores, alerts) is small, holds no
@@ -58,7 +59,7 @@ export async function applyRetention(store: Store, wanted: Config['retention']):
   for (const { table, setting, days } of await readRetention(store)) {
     const want = wanted[setting];
     if (want === days) continue;
-    const at = `ALTER TABLE ${store.database}.${table}`;
+    const at = `ALTER TABLE ${store.localDatabase}.${table} ${onCluster(store)}`;
     if (want === undefined) await store.command(`${at} REMOVE TTL`);
     else {
       await store.command(`${at} MODIFY SETTING materialize_ttl_recalculate_only = 1`);
@@ -76,5 +77,5 @@ const readTtls = (store: Store) =>
   store.query<{ table: string; ttl: string }>(
     `SELECT name AS table, extract(engine_full, ' TTL (.+?)(?: SETTINGS |$)') AS ttl
      FROM system.tables WHERE database = {db:String} AND name IN {tables:Array(String)} ORDER BY name`,
-    { db: store.database, tables: Object.keys(LIFETIMES) },
+    { db: store.localDatabase, tables: Object.keys(LIFETIMES) },
   );

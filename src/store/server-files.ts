@@ -10,6 +10,10 @@ export interface ServerFiles {
   data: string;
   config: string;
   users: string;
+  /** Where the server starts, gone as soon as it runs. */
+  cwd: string;
+  /** What BACKUP writes, the server's disk `backups`: outside of its folder, which may be lost. */
+  backups: string;
 }
 
 export interface ServerSettings {
@@ -27,6 +31,8 @@ export function serverFiles(dataDir: string): ServerFiles {
     data: join(directory, 'data'),
     config: join(directory, 'config.xml'),
     users: join(directory, 'users.xml'),
+    cwd: join(directory, 'cwd'),
+    backups: join(dataDir, 'backups'),
   };
 }
 
@@ -38,6 +44,7 @@ export function writeServerFiles(files: ServerFiles, settings: ServerSettings): 
   onDisk(files.directory, () => {
     writeFileSync(files.config, configXml(files, settings), { mode: 0o600 });
     writeFileSync(files.users, USERS_XML, { mode: 0o600 });
+    mkdirSync(files.cwd, { recursive: true, mode: 0o700 });
   });
 }
 
@@ -101,6 +108,10 @@ const configXml = (
       <handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler>
     </rule>
   </http_handlers>
+  <storage_configuration><disks><backups>
+    <type>local</type><path>${escapeXml(files.backups)}/</path>
+  </backups></disks></storage_configuration>
+  <backups><allowed_disk>backups</allowed_disk></backups>
   <max_server_memory_usage>${memoryBytesMax}</max_server_memory_usage>
   <max_concurrent_queries>100</max_concurrent_queries>
   <max_connections>1024</max_connections>
@@ -121,15 +132,48 @@ const configXml = (
 const LOOPBACK_HOST = 'regex:(127\\.0\\.0\\.1|localhost)(:[0-9]+)?';
 
 // `default` cannot have a password, since the serving query itself runs as it. So it may come from this machine only,
-// and has what the program needs: no table functions or engines that read and write files or other servers. What no
-// grant covers is the scalar function file(), so another user of this machine can read what this one can.
+// and has what the program needs: no table functions or engines that read and write files or other servers. (For the
+// function file() there is no grant; see server-process.ts.)
 const ENGINES = ['', 'Aggregating', 'Replacing', 'Summing', 'Collapsing', 'VersionedCollapsing']
   .map((kind) => `${kind}MergeTree`)
   .concat('Atomic', 'Memory', 'Null', 'MaterializedView', 'View', 'Distributed', 'Merge');
-// `grafana` is for whoever looks at dashboards: it reads everything but what was said in the calls, and writes nothing.
-// (`readonly` 2 lets a data source set its own time limits.)
+
+/**
+ * What dashboards and alert rules read, which is all that the user `grafana` may read: nothing that was said in calls, no keys,
+ * no golden data, and of people's labels not what they wrote.
+ */
+export const READER_GRANTS: readonly string[] = `
+  otel_traces otel_traces_trace_id_ts otel_metrics_gauge otel_metrics_sum
+  calls_by_minute calls_by_hour latency_by_minute attempts_by_minute outcomes_by_minute
+  runs run_parts run_ends run_facts loop_states loop_schedules registry_versions
+  eval_scores golden_scores eval_jobs detector_history probes probe_jobs
+  alerts alerts_now alert_deliveries alert_acceptances alert_silences
+  model_uses model_events model_calendar
+`
+  .trim()
+  .split(/\s+/)
+  .map((table) => `SELECT ON loopscope.${table}`)
+  .concat('SELECT(loop, run_id, rater, score, withdrawn, probability, labelled_at) ON loopscope.labels');
+
+/** A dashboard may not take the memory or the time that inserts need, whatever it asks for; within that it sets its own. */
+const READER_MEMORY_BYTES_MAX = 1_000_000_000;
+const READER_SECONDS_MAX = 120;
+const READER_QUERIES_MAX = 20;
 const USERS_XML = `<clickhouse>
-  <profiles><default/><reader><readonly>2</readonly></reader></profiles>
+  <profiles>
+    <default/>
+    <reader>
+      <readonly>2</readonly>
+      <max_execution_time>${READER_SECONDS_MAX / 2}</max_execution_time>
+      <max_memory_usage>${READER_MEMORY_BYTES_MAX}</max_memory_usage>
+      <max_concurrent_queries_for_user>${READER_QUERIES_MAX}</max_concurrent_queries_for_user>
+      <constraints>
+        <max_execution_time><min>1</min><max>${READER_SECONDS_MAX}</max></max_execution_time>
+        <max_memory_usage><min>1</min><max>${READER_MEMORY_BYTES_MAX}</max></max_memory_usage>
+        <max_concurrent_queries_for_user><const/></max_concurrent_queries_for_user>
+      </constraints>
+    </reader>
+  </profiles>
   <quotas><default/></quotas>
   <users>
     <default>
@@ -139,7 +183,7 @@ const USERS_XML = `<clickhouse>
       <quota>default</quota>
       <grants>
         <query>GRANT SHOW, SELECT, INSERT, ALTER, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, CHECK, dictGet ON *.*</query>
-        <query>GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, KILL QUERY, SYSTEM ON *.*</query>
+        <query>GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, KILL QUERY, SYSTEM, BACKUP ON *.*</query>
         <query>REVOKE SYSTEM SHUTDOWN ON *.*</query>
 ${ENGINES.map((engine) => `        <query>GRANT TABLE ENGINE ON ${engine}</query>`).join('\n')}
       </grants>
@@ -150,9 +194,7 @@ ${ENGINES.map((engine) => `        <query>GRANT TABLE ENGINE ON ${engine}</query
       <profile>reader</profile>
       <quota>default</quota>
       <grants>
-        <query>GRANT SELECT ON loopscope.*</query>
-        <query>REVOKE SELECT ON loopscope.messages</query>
-        <query>REVOKE SELECT ON loopscope.virtual_keys</query>
+${READER_GRANTS.map((grant) => `        <query>GRANT ${grant}</query>`).join('\n')}
       </grants>
     </grafana>
   </users>

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { LoopscopeError } from '../errors.ts';
@@ -76,6 +77,9 @@ export async function spawnServer(
       await Promise.race([clock.sleep(READY_POLL_MS), exited]);
     }
   } finally {
+    // No grant covers the function file(), by which whoever may query could read what this user can, the tables' own files
+    // among it. It begins by asking where it is: from a folder that is gone it reads nothing. All else has whole paths.
+    rmSync(files.cwd, { recursive: true, force: true });
     await probe.close();
   }
 
@@ -104,7 +108,7 @@ function launch(library: string, files: ServerFiles, mark: string): ChildProcess
     max_threads = 1, max_execution_time = 0, function_sleep_max_microseconds_per_block = 0`;
   const entry = join(import.meta.dirname, `serve${extname(import.meta.filename)}`);
   return spawn(process.execPath, [entry, library, files.data, files.config, query], {
-    cwd: files.directory,
+    cwd: files.cwd,
     // The parent's NODE_OPTIONS, keys and the like are none of its business.
     env: {},
     // A group of its own: a Ctrl-C in the terminal is for the parent, which stops the store last.

@@ -81,7 +81,7 @@ test('jobs that fail for lack of golden data are one alert, whoever looks, and o
   await jobs(loop, 3 * HOUR_MS, HOUR_MS / 2, { state: 'failed', message: 'no golden data.' });
   await runs(loop, 4, 2 * HOUR_MS);
   const evals = await start(t, at.config);
-  const other = await start(t, { ...at.config, alerts: { webhooks: [] } });
+  const other = await start(t, { ...at.config, alerts: { ...at.config.alerts, webhooks: [] } });
   const alert = await until('it is told', () => alertOf(loop, 'firing'));
   assert.equal(alert.kind, 'unmeasured');
   const evidence = alert.evidence as Record<string, unknown>;

@@ -187,7 +187,7 @@ test('another model answers: the probes say that it is worse before the next rea
   const receiver = await startReceiver(() => 200);
   t.after(() => receiver.close());
   const webhooks = [{ url: receiver.url, secret_env: undefined, secret: undefined }];
-  const config = { ...at.config, alerts: { webhooks } };
+  const config = { ...at.config, alerts: { ...at.config.alerts, webhooks } };
   const evals = await startEvals({ config, store, clock, log, gatewayUrl: probed.gateway.url });
   t.after(() => evals.close());
   await evals.idle();

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { systemClock } from '../../src/clock.ts';
 import { openStore, type Store } from '../../src/store/client.ts';
 import { migrate, readMigrations } from '../../src/store/migrate.ts';
+import { runRows } from '../support/span-rows.ts';
 import { startTestStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
@@ -90,6 +91,67 @@ test('a migrator that was killed with the lock in its hands is overtaken', async
   await store.close();
 });
 
+test('what is written while the schema is brought up to date is there afterwards, and counts once', async () => {
+  const store = fresh('m_live');
+  const early = await mkdtemp(join(tmpdir(), 'loopscope-early-'));
+  for (const { id, name } of readMigrations('m_live').slice(0, 4)) {
+    const file = `${String(id).padStart(4, '0')}_${name}.sql`;
+    await copyFile(join(SQL, file), join(early, file));
+  }
+  await migrate(store, clock, early);
+  const writing = new AbortController();
+  let written = 0;
+  const write = async (writer: number) => {
+    for (let i = 0; !writing.signal.aborted; i++) {
+      const run = `r-${writer}-${i}`;
+      const rows = runRows({ loop: 'live', run, at: clock.now(), pass: true, costUsd: 1, score: 1 });
+      // Each twice, as by a collector that did not hear the answer.
+      for (const _ of [1, 2]) await store.insert('otel_traces', rows, run);
+      written++;
+    }
+  };
+  const writers = [1, 2, 3].map(write);
+  await until('the first runs', () => written > 3);
+  const before = written;
+  assert.deepEqual(await migrate(store, clock), all().slice(4));
+  assert.ok(written > before, 'writers were not held up');
+  writing.abort();
+  await Promise.all(writers);
+  const [counted] = await store.query(
+    `SELECT count() AS runs, sum(cost_usd) AS cost, sum(checker_pass) AS passed,
+       (SELECT count() FROM m_live.eval_scores) AS scores, (SELECT uniqExact(run_id) FROM m_live.run_ends) AS ends
+     FROM m_live.runs WHERE state = 'ended'`,
+  );
+  assert.deepEqual(counted, {
+    runs: written,
+    cost: written,
+    passed: written,
+    scores: written,
+    ends: written,
+  });
+  await rm(early, { recursive: true });
+  await store.close();
+});
+
+test('a statement that takes long is not taken for the end of its migrator', async () => {
+  const store = fresh('m_long');
+  await migrate(store, clock);
+  await writeFile(
+    join(folder, '9004_long.sql'),
+    'SELECT sleepEachRow(1) FROM numbers(3) SETTINGS max_block_size = 1;\n',
+  );
+  const migrating = migrate(store, clock, folder);
+  await until('the holder to touch the lock again', async () => {
+    const [lock] = await store.query<{ touches: number }>(
+      'SELECT count() AS touches FROM m_long.migrations_lock',
+    );
+    return lock!.touches > 1;
+  });
+  assert.deepEqual(await migrating, ['long']);
+  await rm(join(folder, '9004_long.sql'));
+  await store.close();
+});
+
 test('a database of a later version is refused', async () => {
   const store = fresh('m_newer');
   await writeFile(join(folder, '9001_future.sql'), 'SELECT 1;\n');
@@ -97,7 +159,10 @@ test('a database of a later version is refused', async () => {
   await rm(join(folder, '9001_future.sql'));
   await assert.rejects(migrate(store, clock, folder), (error: Error & { code?: string }) => {
     assert.equal(error.code, 'schema_newer');
-    assert.match(error.message, /9001 \(future\).*Upgrade loopscope/);
+    assert.match(
+      error.message,
+      /at migration 9001 \(future\), applied by loopscope \d+\.\d+\.\d+; this is loopscope \d+\.\d+\.\d+, which knows migrations up to \d+\. Upgrade/,
+    );
     return true;
   });
   await store.close();

@@ -2,26 +2,48 @@ import { createHmac } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A request that came, and how it was answered: with a status, or not at all. */
+/** How a request is answered: with a status, not at all, by breaking the connection, or with more than a status. */
+export type Answer =
+  | number
+  | 'hang'
+  | 'reset'
+  | { status: number; headers?: Record<string, string>; body?: string };
+
+/** A request that came, and how it was answered. */
 export interface Received {
+  path: string;
   headers: IncomingHttpHeaders;
   body: string;
-  answered: number | 'hang';
+  answered: Answer;
 }
 
-/** Receives webhooks over real HTTP. `answer` says how to take the n-th request (from 0). */
-export async function startReceiver(answer: (n: number) => number | 'hang') {
+/** Receives webhooks over real HTTP. `answer` says how to take the n-th request (from 0) with its body. */
+export async function startReceiver(answer: (n: number, body: string) => Answer) {
   const received: Received[] = [];
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const answered = answer(received.length);
-    received.push({ headers: request.headers, body: Buffer.concat(chunks).toString(), answered });
-    if (answered !== 'hang') response.writeHead(answered).end('thanks');
+    const body = Buffer.concat(chunks).toString();
+    const answered = answer(received.length, body);
+    const { headers, url: path = '' } = request;
+    received.push({ path, headers, body, answered });
+    if (answered === 'hang') return;
+    if (answered === 'reset') {
+      request.socket.resetAndDestroy();
+      return;
+    }
+    const {
+      status,
+      headers: more = {},
+      body: said = 'ok',
+    } = typeof answered === 'number' ? { status: answered } : answered;
+    response.writeHead(status, more).end(said);
   });
   await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?token=t`,
+    origin,
+    url: `${origin}/hook?token=t`,
     received,
     taken: () => received.filter((r) => typeof r.answered === 'number' && r.answered < 300),
     close: () => {

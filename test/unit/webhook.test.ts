@@ -4,8 +4,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { settle } from '../../evals/alerts.ts';
 import { alertText, signature, webhookBody } from '../../evals/message.ts';
-import { backoffMs, createDeliveries, type DeliveryContext } from '../../evals/webhook.ts';
+import { backoffMs } from '../../evals/notify/backoff.ts';
+import { createNotifications, type NotificationContext } from '../../evals/notify/notify.ts';
 import { alarm, runTime } from '../support/alarm.ts';
+import { alertSettings } from '../support/notify.ts';
 
 test('the message says what happened, since when, how sure, what changed and where to look', () => {
   const tale = { alarm: alarm(30, 20), joined: [], recovery: null, alertId: null };
@@ -59,9 +61,10 @@ test('backoff lies between nothing and a doubled ceiling that ends', () => {
 });
 
 test('messages that should be signed are not sent unsigned: without the secret nothing starts', () => {
-  const receivers = [{ url: 'http://127.0.0.1:1/page', secret_env: 'HOOK', secret: undefined }];
+  const webhooks = [{ url: 'http://127.0.0.1:1/page', secret_env: 'HOOK', secret: undefined }];
+  const settings = { ...alertSettings(), webhooks };
   assert.throws(
-    () => createDeliveries({ receivers } as unknown as DeliveryContext),
+    () => createNotifications({ settings } as unknown as NotificationContext),
     /^LoopscopeError: alerts\.webhooks: secret_env names HOOK/,
   );
 });

@@ -52,6 +52,10 @@ export class MessageStream implements StreamReader {
     return this.#stopped || this.#errorType !== undefined;
   }
 
+  get textChars(): number {
+    return this.#room.textChars;
+  }
+
   event(data: string): void {
     const piece = this.#template.match(data);
     if (piece !== undefined) {

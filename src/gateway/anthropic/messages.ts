@@ -4,7 +4,9 @@ import {
   asCount,
   asNumber,
   asObject,
+  asStop,
   asString,
+  asWord,
   type Json,
   type Part,
   type RequestFacts,
@@ -19,12 +21,17 @@ export function readRequest(value: unknown): RequestFacts {
   const messages = asArray(body['messages']).map((m) => asObject(m) ?? {});
   const systemText = plainText(body['system']);
   const { tools } = body;
+  const toolChoice = asObject(body['tool_choice']);
   return {
     model: asString(body['model']),
     stream: body['stream'] === true,
     maxTokens: asCount(body['max_tokens']),
     temperature: asNumber(body['temperature']),
     topP: asNumber(body['top_p']),
+    topK: asNumber(body['top_k']),
+    stop: asStop(body['stop_sequences']),
+    reasoning: asWord(asObject(body['output_config'])?.['effort']),
+    toolChoice: asWord(toolChoice?.['name'] ?? toolChoice?.['type']),
     systemText,
     userText: messages
       .filter((m) => m['role'] === 'user')

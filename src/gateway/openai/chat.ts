@@ -4,7 +4,9 @@ import {
   asCount,
   asNumber,
   asObject,
+  asStop,
   asString,
+  asWord,
   type Json,
   type Message,
   type Operation,
@@ -52,8 +54,24 @@ export const readSampling = (body: Json) => ({
   choices: asCount(body['n']),
   temperature: asNumber(body['temperature']),
   topP: asNumber(body['top_p']),
+  // Not OpenAI's own, but that of many who serve open models.
+  topK: asNumber(body['top_k']),
+  frequencyPenalty: asNumber(body['frequency_penalty']),
+  presencePenalty: asNumber(body['presence_penalty']),
   seed: asNumber(body['seed']),
+  stop: asStop(body['stop']),
+  reasoning: asWord(body['reasoning_effort']),
+  responseFormat: asWord(asObject(body['response_format'])?.['type']),
+  toolChoice: readToolChoice(body['tool_choice']),
 });
+
+/** A word, or an object that names a tool; both of OpenAI's APIs write it so, each in its way. */
+export function readToolChoice(choice: unknown): string | undefined {
+  const object = asObject(choice);
+  return (
+    asWord(choice) ?? asWord(asObject(object?.['function'])?.['name'] ?? object?.['name'] ?? object?.['type'])
+  );
+}
 
 function plainText(content: unknown): string {
   if (typeof content === 'string') return content;

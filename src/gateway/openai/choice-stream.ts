@@ -70,6 +70,10 @@ export class ChoiceStream implements StreamReader {
     return this.#done;
   }
 
+  get textChars(): number {
+    return this.#room.textChars;
+  }
+
   event(data: string): void {
     const piece = this.#template.match(data);
     if (piece !== undefined) {

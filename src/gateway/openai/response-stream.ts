@@ -45,6 +45,10 @@ export class ResponseStream implements StreamReader {
     return this.#end !== undefined || this.#errorType !== undefined;
   }
 
+  get textChars(): number {
+    return this.#room.textChars;
+  }
+
   event(data: string): void {
     const piece = this.#template.match(data);
     if (piece !== undefined) {

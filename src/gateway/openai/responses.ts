@@ -5,12 +5,14 @@ import {
   asNumber,
   asObject,
   asString,
+  asWord,
   type Json,
   type Operation,
   type RequestFacts,
   toJson,
   type Usage,
 } from '../protocol.ts';
+import { readToolChoice } from './chat.ts';
 import { answerMessages, contentText, isMessage, itemMessage } from './items.ts';
 import { isResponseOpening, ResponseStream } from './response-stream.ts';
 import { readTier } from './usage.ts';
@@ -44,6 +46,9 @@ function readRequest(value: unknown): RequestFacts {
     maxTokens: asCount(body['max_output_tokens']),
     temperature: asNumber(body['temperature']),
     topP: asNumber(body['top_p']),
+    reasoning: asWord(asObject(body['reasoning'])?.['effort']),
+    responseFormat: asWord(asObject(asObject(body['text'])?.['format'])?.['type']),
+    toolChoice: readToolChoice(body['tool_choice']),
     conversationId: asString(conversation) ?? asString(asObject(conversation)?.['id']),
     previousResponseId: asString(body['previous_response_id']),
     systemText: [instructions ?? [], textOf('system', 'developer')].flat().join('\n'),

@@ -104,6 +104,7 @@ const CONTENT: ReadonlySet<string> = new Set([
   A.inputText,
   A.outputText,
   A.systemInstructions,
+  A.toolDefinitions,
   A.evaluationExplanation,
 ]);
 

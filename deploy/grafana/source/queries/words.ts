@@ -1,0 +1,29 @@
+/** Words that panels' queries share. Grafana fills in variables and the data source expands `$__…` macros. */
+
+/** What is chosen of a variable, as strings of SQL. */
+export const chosen = (variable: string): string => `\${${variable}:sqlstring}`;
+
+/** Whether a column is among what is chosen of a variable; true where that is all. */
+export const among = (variable: string, column = variable): string =>
+  `$__conditionalAll(${column} IN (${chosen(variable)}), $${variable})`;
+
+/**
+ * Runs with their golden scores; `where` narrows the runs. NULL is "nobody said". The times of the view are of a type that
+ * the data source does not know.
+ */
+export const scoredRuns = (where: string): string => `(
+  SELECT r.* REPLACE (toDateTime64(r.started_at, 9) AS started_at, toDateTime64(r.ended_at, 9) AS ended_at),
+    g.golden_score AS golden_score,
+    -- As \`status\` has it: the golden score decides, and where there is none an effect that was not turned down.
+    if(g.golden_score IS NULL, r.effects > r.effects_rejected, g.golden_score >= 0.5) AS useful
+  FROM (SELECT * FROM loopscope.runs WHERE ${where}) AS r
+  LEFT JOIN (SELECT * FROM loopscope.golden_scores) AS g ON g.loop = r.loop AND g.run_id = r.run_id
+)`;
+
+/** The lower or upper end of Wilson's 95 % interval for a mean of scores; NULL without scores. */
+export function wilson(end: 'low' | 'high', mean: string, n: string): string {
+  const z = 1.959963984540054;
+  const half = `${z} * sqrt(${mean} * (1 - ${mean}) / ${n} + ${z * z} / (4 * ${n} * ${n}))`;
+  const sign = end === 'low' ? '-' : '+';
+  return `if(${n} = 0, NULL, least(greatest((${mean} + ${z * z} / (2 * ${n}) ${sign} ${half}) / (1 + ${z * z} / ${n}), 0), 1))`;
+}
