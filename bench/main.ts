@@ -8,13 +8,14 @@ import { machine } from './harness/machine.ts';
 import { jsonLine, tableText } from './harness/report.ts';
 import { bench as overload } from './overload.ts';
 import { bench as query } from './query.ts';
+import { bench as replay } from './replay.ts';
 import { bench as soak } from './soak.ts';
 
 /**
  * `npm run bench NAME [-- --json --rounds N --seconds S …]`. Results go to stdout, everything else to stderr.
  * Exit codes: 0 measured, 1 the benchmark failed, 2 wrong usage.
  */
-const BENCHES: readonly Bench[] = [detect, fleet, gateway, collector, overload, soak, query];
+const BENCHES: readonly Bench[] = [detect, fleet, gateway, collector, overload, replay, soak, query];
 const ROUNDS = 5;
 
 process.exitCode = await main(process.argv.slice(2));

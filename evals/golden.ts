@@ -5,7 +5,7 @@ import type { Clock } from '../src/clock.ts';
 import { LoopscopeError } from '../src/errors.ts';
 import { contentHash, inputHash } from '../src/records/normalize.ts';
 import type { Store } from '../src/store/client.ts';
-import { type GoldenRow, insertVersion, newestVersion } from '../src/store/golden.ts';
+import { type GoldenRow, insertVersion, loadIndex, newestVersion } from '../src/store/golden.ts';
 
 /**
  * Golden data from a file: JSON lines or CSV. A file is taken as a whole or not at all, since a version with
@@ -52,6 +52,51 @@ export async function importGolden(
   const changed = (await newestVersion(store, dataset)) !== version;
   if (changed) await insertVersion(store, { dataset, version, importedAt: clock.now() }, items);
   return { dataset, version, items: items.length, changed };
+}
+
+/** An item to be added: its id where it has one already. */
+export type NewItem = Pick<GoldenRow, 'input' | 'expected' | 'tags'> & { id?: string | undefined };
+
+export interface Added extends Imported {
+  added: number;
+  /** Items of the same input that had another answer or other tags until now. */
+  replaced: number;
+}
+
+/**
+ * Makes the version in force of `dataset` with these items besides a new version. An item whose input is there already
+ * takes the place of that one and keeps its id; of several with one input the last counts.
+ */
+export async function addGolden(
+  { store, clock }: { store: Store; clock: Clock },
+  { dataset, items }: { dataset: string; items: readonly NewItem[] },
+): Promise<Added> {
+  const index = await loadIndex(store, dataset);
+  const byInput = new Map(index?.byInput);
+  const ids = new Set(index?.byItem.keys());
+  for (const { input, expected, tags, id } of items) {
+    const input_hash = inputHash(input);
+    const wanted = id !== undefined && !ids.has(id) ? id : input_hash.slice(0, ID_HEX_DIGITS);
+    const item_id = byInput.get(input_hash)?.item_id ?? wanted;
+    ids.add(item_id);
+    byInput.set(input_hash, { item_id, input_hash, input, expected, tags });
+  }
+  const rows = [...byInput.values()];
+  const version = versionOf(rows);
+  const changed = version !== index?.version;
+  if (changed) await insertVersion(store, { dataset, version, importedAt: clock.now() }, rows);
+  const given = new Set(items.map(({ input }) => inputHash(input)));
+  const known = [...given].filter((hash) => index?.byInput.has(hash));
+  const isOther = (hash: string) =>
+    JSON.stringify(index?.byInput.get(hash)) !== JSON.stringify(byInput.get(hash));
+  return {
+    dataset,
+    version,
+    items: rows.length,
+    changed,
+    added: given.size - known.length,
+    replaced: known.filter(isOther).length,
+  };
 }
 
 /** The version of golden data: a hash of its content, whatever order the file has it in. */

@@ -1,5 +1,5 @@
-import { Cron } from 'croner';
 import { z } from 'zod';
+import { cron } from './registry/loop.ts';
 
 /**
  * What `loopscope.yaml` says under `alerts`: who is told of alerts, who of which, in what company, and what is not to be
@@ -108,17 +108,6 @@ export function addressComplaint(address: string, allowHttp: boolean): string | 
 
 const isLoopback = (hostname: string) =>
   hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
-
-const cron = z.string().superRefine((pattern, context) => {
-  try {
-    new Cron(pattern, { paused: true });
-  } catch (error) {
-    context.addIssue({
-      code: 'custom',
-      message: `expected a cron pattern such as "0 2 * * 0": ${(error as Error).message}`,
-    });
-  }
-});
 
 const timezone = z.string().refine(isTimezone, 'expected a time zone such as UTC or Europe/Berlin');
 

@@ -43,6 +43,30 @@ const MAY_IMPORT: Record<string, string[]> = {
     'src/collector-trust.ts',
     'src/replay/recording.ts',
   ],
+  'src/replay/diff': [
+    'src/replay/recording.ts',
+    'src/replay/play/normalise.ts',
+    'src/replay/play/message-parts.ts',
+  ],
+  // What a loop asks is read as the gateway reads it, and what a checker answers too.
+  'src/replay/play': [
+    'src/replay/recording.ts',
+    'src/replay/record',
+    'src/span',
+    'src/store',
+    'src/records/normalize.ts',
+    'src/registry/loop.ts',
+    'src/gateway',
+  ],
+  // What bisect plays is a replay, and how sure it is are statistics.
+  'src/replay/bisect': [
+    'src/replay/recording.ts',
+    'src/replay/play',
+    'src/registry/loop.ts',
+    'src/store/versions.ts',
+    'src/store/fleet.ts',
+    'evals/stats',
+  ],
   collector: ['src/span', 'src/spool', 'src/store', 'src/records/normalize.ts'],
   // Probes read a path, an answer and a verdict as the gateway does, and a judge costs what it does there.
   evals: [

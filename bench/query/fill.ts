@@ -99,7 +99,7 @@ const SPANS = `
   FROM (SELECT number + {from:UInt64} AS r, arrayJoin(range(${SPANS_PER_RUN})) AS k FROM numbers({count:UInt64}))`;
 
 /** A golden score of each run; those of the loops whose model changed fall with it. */
-export const SCORES = `
+const SCORES = `
   SELECT ${LOOP} AS loop, concat(loop, '-golden') AS suite, ${RUN_ID} AS run_id, concat('item-', toString(r % 50)) AS item_id,
     loop AS dataset, 'v1' AS dataset_version, 'exact' AS scorer,
     if(r % 100 = 0, NULL, toFloat64(sipHash64('score', r) % 100 < if(toUInt32(substring(loop, 6)) % 20 = 0 AND {day:UInt32} >= ${DAYS / 2}, 40, 90))) AS score,

@@ -28,6 +28,8 @@ const ENDS_FOR_MS = 30 * 86_400_000;
 /** Alerts that are held at once, the newest: some megabytes. */
 const ALERTS_MAX = 2_000;
 const SILENCES_MAX = 1_000;
+/** Whoever found an alert and whoever told of it may go by clocks that differ. */
+const CLOCKS_APART_MS = 3_600_000;
 /** The window moves on even when no row comes. */
 const READ_AGAIN_MS = 600_000;
 
@@ -51,7 +53,7 @@ export function createBookReader(store: Store, clock: Pick<Clock, 'now'>): BookR
     if (book && newest === stamp && now - readAt < READ_AGAIN_MS) return book;
     const alerts = await alertHistories(store, now - ENDS_FOR_MS, ALERTS_MAX);
     const oldest = Math.min(now, ...alerts.map(({ firing }) => firing.at));
-    const told = alerts.length === 0 ? [] : await deliveriesSince(store, oldest);
+    const told = alerts.length === 0 ? [] : await deliveriesSince(store, oldest - CLOCKS_APART_MS);
     const silences = await listSilences(store, now - NEWS_FOR_MS, SILENCES_MAX);
     book = { alerts, told: new Map(told.map((one) => [one.delivery_key, one])), silences };
     stamp = newest;

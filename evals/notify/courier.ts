@@ -21,6 +21,8 @@ import type { Notice, Outcome, Receiver } from './receiver.ts';
 const POLL_MS = 5_000;
 const PAUSE_MS_MIN = 20;
 const REFUSALS_MAX = 5;
+/** Changes of which is held in memory what became of them. */
+const SETTLED_MAX = 10_000;
 
 export interface Courier {
   /** Look at once: an alert changed its state. */
@@ -54,9 +56,8 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
   const labels = { kind: receiver.kind };
   const log = context.log.child({ receiver: receiver.name, receiver_kind: receiver.kind });
   const attempts = new Map<string, Attempts>();
-  /** Keys of changes that are done with, for as long as the book does not say so. */
-  const settled = new Set<string>();
-  const givenUp = new Set<string>();
+  /** What became of changes, for as long as the book does not say so: of what was given up it never does. */
+  const settled = new Map<string, DeliveryOutcome>();
   const silenced = new Set<string>();
   /** What went out and is not written down yet. */
   let unwritten: { deliveries: Delivery[]; token: string } | undefined;
@@ -67,13 +68,8 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
 
   const planNow = async (): Promise<Plan> => {
     const read = await book.read();
-    for (const key of settled) if (read.told.has(key)) settled.delete(key);
-    return plan(read, {
-      ...context,
-      receiver,
-      isSettled: (key) => settled.has(key) || givenUp.has(key),
-      now: clock.now(),
-    });
+    for (const key of settled.keys()) if (read.told.has(key)) settled.delete(key);
+    return plan(read, { ...context, receiver, settled, now: clock.now() });
   };
 
   const write = async (): Promise<void> => {
@@ -96,8 +92,9 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
       delivered_at: clock.now(),
       attempts: made,
     }));
-    for (const { delivery_key } of deliveries)
-      (outcome === 'delivered' ? settled : givenUp).add(delivery_key);
+    for (const { delivery_key } of deliveries) settled.set(delivery_key, outcome);
+    // The oldest of them was refused long ago: should it still be owed it is tried again.
+    while (settled.size > SETTLED_MAX) settled.delete(settled.keys().next().value!);
     unwritten = { deliveries, token: outcome === 'delivered' ? notice.key : `${notice.key}/${outcome}` };
   };
 
@@ -147,9 +144,13 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
     log.warn({ attempt: made, reason: outcome.reason }, 'notification not taken');
   };
 
-  const observe = ({ oldestAt, silenced: held }: Plan): void => {
+  /** Of a process that does not tell it is for another to say. */
+  const observeAge = (oldestAt: number | undefined): void => {
     const age = oldestAt === undefined ? 0 : Math.max(0, clock.now() - oldestAt) / 1000;
     metrics.set('notification_oldest_undelivered_seconds', { ...labels, receiver: receiver.name }, age);
+  };
+  const observe = ({ oldestAt, silenced: held }: Plan): void => {
+    observeAge(oldestAt);
     const news = held.filter((key) => !silenced.has(key));
     if (news.length > 0) metrics.add('notifications_silenced_total', labels, news.length);
     silenced.clear();
@@ -183,7 +184,7 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
     const last = book.last();
     const now = clock.now();
     if (!reminder || !last || now < remindAt || signal.aborted || !isTeller()) return;
-    const { known } = plan(last, { ...context, receiver, isSettled: () => false, now });
+    const { known } = plan(last, { ...context, receiver, settled, now });
     const items = known.filter(
       ({ alert, at }) => alert.state === 'firing' || at > now - reminder.resolvedForMs,
     );
@@ -211,8 +212,8 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
               log.warn({ reason: (error as Error).message }, 'notifications wait for the store');
           }
           await remind();
-          if (receiver.reminder) pauseMs = Math.min(pauseMs, remindAt - clock.now());
-        }
+          if (receiver.reminder && book.last()) pauseMs = Math.min(pauseMs, remindAt - clock.now());
+        } else observeAge(undefined);
         const waiting = new AbortController();
         const stop = AbortSignal.any([signal, waiting.signal]);
         const pause = clock.sleep(Math.max(pauseMs, PAUSE_MS_MIN), stop).catch(() => {});

@@ -1,10 +1,11 @@
 import type { AlertsConfig, GroupBy } from '../../src/alert-settings.ts';
 import { contentHash } from '../../src/records/normalize.ts';
 import type { LoopDefinition } from '../../src/registry/loop.ts';
+import type { DeliveryOutcome } from '../../src/store/alerts.ts';
 import { groupKeyOf, itemOf, routed } from './about.ts';
 import { type Book, NEWS_FOR_MS } from './book.ts';
 import type { Item, Notice, Receiver } from './receiver.ts';
-import { isSilenced } from './silence.ts';
+import { silencedAt } from './silence.ts';
 
 /**
  * What a receiver is owed and when: a pure function of the book and the time, so that a restart takes up what was left.
@@ -22,8 +23,8 @@ export interface PlanContext {
   routeName: string | undefined;
   settings: AlertsConfig;
   loopOf: (loop: string) => LoopDefinition | undefined;
-  /** What was told and may not be in the book yet. */
-  isSettled: (key: string) => boolean;
+  /** What became of changes that the book does not know of. */
+  settled: ReadonlyMap<string, DeliveryOutcome>;
   now: number;
 }
 
@@ -66,6 +67,7 @@ export function plan(book: Book, context: PlanContext): Plan {
   const groups = new Map<string, OpenGroup>();
   const lastOf = lastNotices(book);
   const silencing = { ...settings, made: book.silences };
+  const isSilenced = silencedAt(now, silencing);
 
   for (const history of book.alerts) {
     const { firing, resolved } = history;
@@ -77,9 +79,12 @@ export function plan(book: Book, context: PlanContext): Plan {
     };
     const groupKey = receiver.grouped ? groupKeyOf(item, settings.group_by) : '';
     const told = book.told.get(keys.firing);
+    const isToldNow = context.settled.get(keys.firing) === 'delivered';
+    const isEndTold =
+      keys.resolved !== undefined &&
+      (book.told.has(keys.resolved) || context.settled.get(keys.resolved) === 'delivered');
+    if (told || isToldNow) known.push(isEndTold ? end! : item);
     if (told) {
-      const isEndTold = keys.resolved !== undefined && book.told.has(keys.resolved);
-      known.push(isEndTold ? end! : item);
       if (isEndTold) continue;
       const group = groups.get(told.group_id) ?? {
         id: told.group_id,
@@ -88,14 +93,14 @@ export function plan(book: Book, context: PlanContext): Plan {
       };
       group.members.push(item);
       groups.set(told.group_id, group);
-      if (end && !context.isSettled(keys.resolved!))
+      if (end && !context.settled.has(keys.resolved!))
         owed.push({ item: end, key: keys.resolved!, groupId: told.group_id, groupKey });
       continue;
     }
-    if (context.isSettled(keys.firing) || !isFor(item, context)) continue;
-    if (resolved && (resolved.at < now - NEWS_FOR_MS || isSilenced(firing.alert, resolved.at, silencing)))
+    if (context.settled.has(keys.firing) || !isFor(item, context)) continue;
+    if (resolved && (resolved.at < now - NEWS_FOR_MS || silencedAt(resolved.at, silencing)(firing.alert)))
       continue;
-    if (isSilenced(firing.alert, now, silencing)) {
+    if (isSilenced(firing.alert)) {
       silenced.push(keys.firing);
       continue;
     }

@@ -14,10 +14,12 @@ const RETRY_AFTER_MS_MAX = 300_000;
 const REASON_LENGTH_MAX = 200;
 const REASON_BYTES_MAX = 64 * 1024;
 
-/** Statuses of the 4xx that another time may do away with. */
-const PASSING = new Set([408, 409, 425, 429]);
-/** Statuses by which a receiver says that it takes nothing now. */
-const AWAY = new Set([429, 502, 503, 504]);
+/** Statuses by which a receiver says that it is this very message that it will never take. */
+const MESSAGE_IS_WRONG: ReadonlySet<number> = new Set([400, 410, 413, 414, 415, 422]);
+/** Those of the 4xx that say no more than that it is not the time. */
+const NOT_NOW: ReadonlySet<number> = new Set([408, 409, 425, 429]);
+/** Failures that may be this message's; all others are the receiver's, whatever it is sent. */
+const PERHAPS_THIS_MESSAGE: ReadonlySet<number> = new Set([408, 409, 500]);
 
 export interface Post {
   url: string;
@@ -25,10 +27,15 @@ export interface Post {
   headers?: Record<string, string>;
   /** Must not show up in a reason. */
   redact?: string | undefined;
+  /** For a service whose 401, 403 and 404 are final too: no proxy in front of it that is set up better tomorrow. */
+  isStrict?: boolean;
 }
 
 /** Never rejects. */
-export async function post({ url, body, headers = {}, redact }: Post, signal: AbortSignal): Promise<Outcome> {
+export async function post(
+  { url, body, headers = {}, redact, isStrict = false }: Post,
+  signal: AbortSignal,
+): Promise<Outcome> {
   try {
     const response = await request(url, {
       method: 'POST',
@@ -42,14 +49,14 @@ export async function post({ url, body, headers = {}, redact }: Post, signal: Ab
       await response.body.dump({ limit: REASON_BYTES_MAX }).catch(() => {});
       return { outcome: 'taken' };
     }
-    const said = await words(response.body).catch(() => '');
-    const reason = `answered ${statusCode}${said ? `: ${redact ? said.replaceAll(redact, '…') : said}` : ''}`;
-    if (statusCode < 500 && !PASSING.has(statusCode)) return { outcome: 'refused', reason };
+    const said = await words(response.body, redact).catch(() => '');
+    const reason = `answered ${statusCode}${said ? `: ${said}` : ''}`;
+    if (isFinal(statusCode, isStrict)) return { outcome: 'refused', reason };
     return {
       outcome: 'failed',
       reason,
       retryAfterMs: retryAfterMs(response.headers['retry-after']),
-      isAway: AWAY.has(statusCode),
+      isAway: !PERHAPS_THIS_MESSAGE.has(statusCode),
     };
   } catch (error) {
     const { code, name } = error as NodeJS.ErrnoException;
@@ -57,8 +64,11 @@ export async function post({ url, body, headers = {}, redact }: Post, signal: Ab
   }
 }
 
+const isFinal = (status: number, isStrict: boolean): boolean =>
+  MESSAGE_IS_WRONG.has(status) || (isStrict && status >= 400 && status < 500 && !NOT_NOW.has(status));
+
 /** The beginning of an answer as one line; of a longer one than is worth reading the rest is not taken. */
-async function words(body: AsyncIterable<Uint8Array>): Promise<string> {
+async function words(body: AsyncIterable<Uint8Array>, redact: string | undefined): Promise<string> {
   let text = '';
   let bytes = 0;
   const decoder = new TextDecoder();
@@ -67,7 +77,7 @@ async function words(body: AsyncIterable<Uint8Array>): Promise<string> {
     text += decoder.decode(chunk, { stream: true });
     if (bytes >= REASON_BYTES_MAX) break;
   }
-  return text
+  return (redact ? text.replaceAll(redact, '…') : text)
     .replace(/[\p{Cc}\s]+/gu, ' ')
     .trim()
     .slice(0, REASON_LENGTH_MAX);

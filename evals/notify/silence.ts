@@ -10,18 +10,20 @@ import { matchesLoop } from './glob.ts';
  */
 export type Silencing = Pick<AlertsConfig, 'silences' | 'maintenance'> & { made: readonly Silence[] };
 
-export function isSilenced(
-  { loop, kind }: Pick<Alert, 'loop' | 'kind'>,
+/** Which alerts are silenced at a time. */
+export function silencedAt(
   at: number,
   { silences, maintenance, made }: Silencing,
-): boolean {
-  const covers = (one: { loop: string; kinds: readonly string[] }) =>
-    matchesLoop(one.loop, loop) && (one.kinds.length === 0 || one.kinds.includes(kind));
-  return (
-    silences.some((silence) => at < silence.until && covers(silence)) ||
-    made.some((silence) => silence.from <= at && at < silence.until && covers(silence)) ||
-    maintenance.some((window) => covers(window) && isOpen(window, at))
-  );
+): (alert: Pick<Alert, 'loop' | 'kind'>) => boolean {
+  const inForce = [
+    ...silences.filter(({ until }) => at < until),
+    ...made.filter(({ from, until }) => from <= at && at < until),
+    ...maintenance.filter((window) => isOpen(window, at)),
+  ];
+  return ({ loop, kind }) =>
+    inForce.some(
+      (one) => matchesLoop(one.loop, loop) && (one.kinds.length === 0 || one.kinds.some((k) => k === kind)),
+    );
 }
 
 /** Whether a window that began at one of its times is still open. All are of one length, so the latest ends last. */

@@ -26,7 +26,7 @@ export function slack(name: string, url: string, linkTo: (notice: Notice) => str
     grouped: true,
     keyOf: ({ alert_id, state }) => contentHash([alert_id, state, 'slack', name].join('\0')),
     send: (notice, signal) =>
-      post({ url, body: JSON.stringify(message(notice, linkTo(notice))), redact }, signal),
+      post({ url, body: JSON.stringify(message(notice, linkTo(notice))), redact, isStrict: true }, signal),
   };
 }
 

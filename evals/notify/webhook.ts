@@ -25,7 +25,7 @@ export function webhook(
       const timestamp = String(Math.floor(clock.now() / 1000));
       const headers: Record<string, string> = { 'idempotency-key': key, 'x-loopscope-timestamp': timestamp };
       if (secret !== undefined) headers['x-loopscope-signature'] = signature(secret, timestamp, body);
-      return post({ url, body, headers }, signal);
+      return post({ url, body, headers, redact: secret }, signal);
     },
   };
 }

@@ -1,14 +1,18 @@
 import type { Command } from 'commander';
 import { tryScore } from '../../evals/scorers/registry.ts';
 import { scorerServices } from '../../evals/scorers/services.ts';
+import type { Clock } from '../clock.ts';
+import { collectorAuthorities, fetchTrusting } from '../collector-trust.ts';
 import { LoopscopeError } from '../errors.ts';
 import { Prices } from '../gateway/price.ts';
+import { Background } from '../replay/bisect/background.ts';
 import { type Bisected, bisect, ERROR } from '../replay/bisect/bisect.ts';
 import { gatherMaterials, type Materials, type RecordingsWith } from '../replay/bisect/materials.ts';
 import { playTrial } from '../replay/bisect/play-trial.ts';
 import { changesBetween, itemsAround, unknownBetween, versionIn } from '../replay/bisect/points.ts';
 import type { Measure } from '../replay/bisect/trial.ts';
-import { gatewayModel } from '../replay/play/ask.ts';
+import { gatewayModel, providerNames } from '../replay/play/ask.ts';
+import { publishReplay } from '../replay/play/publish.ts';
 import { toolGuard } from '../replay/play/tools.ts';
 import { loadRecording } from '../replay/record/load.ts';
 import type { Recording } from '../replay/recording.ts';
@@ -36,6 +40,8 @@ interface Options {
 
 const REPLAYS_MAX_DEFAULT = 400;
 const ITEMS_MAX = 200;
+/** Replays that are put on record at the same time. */
+const KEPT_AT_ONCE_MAX = 16;
 /** Runs of a version that are looked through for what it is. */
 const RECORDINGS_PER_VERSION_MAX = 5;
 
@@ -210,7 +216,7 @@ interface Tools {
   options: Options;
 }
 
-function search(context: CliContext, plan: Plan, { load, scoring, options }: Tools): Promise<Bisected> {
+async function search(context: CliContext, plan: Plan, { load, scoring, options }: Tools): Promise<Bisected> {
   const { loop, found, materials, items, measures } = plan;
   const { clock, out } = context;
   const config = context.config();
@@ -221,7 +227,15 @@ function search(context: CliContext, plan: Plan, { load, scoring, options }: Too
   const definition = context.registry().loop(loop);
   // Nothing is carried out, and what a provider would carry out itself is not asked for.
   const guard = toolGuard(loop, definition?.tools ?? [], []);
-  return bisect({
+  const send = {
+    collectorUrl: context.collectorUrl(),
+    token: config.collector.token,
+    fetch: fetchTrusting(collectorAuthorities(config.collector)),
+    clock,
+  };
+  // The collector answers when spans are stored, and that takes its time.
+  const kept = new Background(KEPT_AT_ONCE_MAX);
+  const result = await bisect({
     changes: materials.changes,
     items: items.length,
     measures,
@@ -246,15 +260,35 @@ function search(context: CliContext, plan: Plan, { load, scoring, options }: Too
           prices,
           clock,
           guard,
-          providerName: (provider) => provider,
+          providerName: providerNames(config.providers),
         }),
       score: (output, runId) => scoring.score(output, runs.get(runId)!),
       isJudged: measures.includes('checker'),
       definition,
       clock,
+      newId: () => newReplayId(clock),
+      keep: (original, played, overrides) =>
+        kept.add(
+          publishReplay({
+            store: context.store(),
+            send,
+            original,
+            played,
+            mode: 'model',
+            drivenBy: 'record',
+            overrides,
+            isRegistered: definition !== undefined,
+          }),
+        ),
     }),
   });
+  await kept.done();
+  return result;
 }
+
+/** Such as `replay-20261127T053312-1a2b3c4d`. */
+const newReplayId = (clock: Clock): string =>
+  `replay-${new Date(clock.now()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}-${clock.randomHex(4)}`;
 
 const STAGES = {
   reproduce: 'does it reproduce',

@@ -4,11 +4,12 @@ import { type Dataset, listDatasets } from '../store/golden.ts';
 import { requireName } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { count, time } from './format.ts';
+import { addFromRuns } from './golden-from-runs.ts';
 import { type Column, table } from './table.ts';
 
 /** `golden`: inputs with a known right answer. */
 export function add(program: Command, context: CliContext): void {
-  const golden = program.command('golden').description('import and list golden data');
+  const golden = program.command('golden').description('import golden data, make it of runs, and list it');
   golden
     .command('import')
     .description('make a file the version in force of a dataset; a bad line refuses all of it')
@@ -23,6 +24,7 @@ export function add(program: Command, context: CliContext): void {
         context.out.line(result.changed ? `imported ${what}` : `${what}: in force already, nothing to do`),
       );
     });
+  addFromRuns(golden, context);
   golden
     .command('list')
     .description('list the datasets, each with its version in force')

@@ -17,6 +17,7 @@ import { add as addLabel } from './label.ts';
 import { add as addModels } from './models.ts';
 import { add as addProbes } from './probes.ts';
 import { add as addProvider } from './provider.ts';
+import { add as addRecord } from './record.ts';
 import { add as addRegistry } from './registry.ts';
 import { add as addReplay } from './replay.ts';
 import { add as addRuns } from './runs.ts';
@@ -31,7 +32,7 @@ const GROUPS: readonly (readonly [heading: string, commands: readonly AddCommand
   ['Run:', [addUp, addProvider]],
   ['Look:', [addStatus, addAlerts, addRuns, addTrace, addDiff, addModels, addProbes]],
   ['Measure:', [addImport, addGolden, addEval, addLabel, addBacktest]],
-  ['Replay:', [addReplay, addBisect]],
+  ['Replay:', [addReplay, addBisect, addRecord]],
   ['Manage:', [addRegistry, addKeys, addKill, addDoctor, addBackup]],
 ];
 

@@ -6,7 +6,6 @@ import { MODES, type Mode } from '../replay/play/ports.ts';
 /** The options of `replay` as they are typed, and what they mean. */
 export interface ReplayOptions {
   loop?: string;
-  from?: string;
   mode?: string;
   model?: string;
   prompt?: string;
@@ -48,7 +47,7 @@ export function readOverrides({ model, prompt, checker = [], param = [] }: Repla
     parameters:
       parameters.length === 0
         ? undefined
-        : Object.fromEntries(parameters.map(([name, value]) => [name, valueOf(value)])),
+        : Object.fromEntries(parameters.map(([name, value]) => [name, readValue(value)])),
   };
 }
 
@@ -62,7 +61,7 @@ function pair(option: string, text: string, example: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-function valueOf(text: string): string | number | boolean {
+function readValue(text: string): string | number | boolean {
   if (text === 'true' || text === 'false') return text === 'true';
   const number = Number(text);
   return text.trim() !== '' && Number.isFinite(number) ? number : text;

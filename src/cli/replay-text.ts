@@ -3,7 +3,7 @@ import type { Mode, Played } from '../replay/play/ports.ts';
 import { overridesDocument } from '../replay/play/publish.ts';
 import type { ToolGuard } from '../replay/play/tools.ts';
 import { usedTools } from '../replay/play/tools.ts';
-import type { Recording } from '../replay/recording.ts';
+import type { Recording, Step } from '../replay/recording.ts';
 import { count, decimal, duration, percent, usd } from './format.ts';
 import type { Output } from './output.ts';
 
@@ -40,12 +40,17 @@ export function tellPlan(out: Output, { recording, mode, drivenBy, guard, times 
   out.note(`mode ${mode}: ${does}${times > 1 ? `; ${count(times)} times` : ''}`);
   for (const { message } of gaps.slice(0, GAPS_TOLD_MAX)) out.note(`  not on record: ${message}`);
   if (gaps.length > GAPS_TOLD_MAX) out.note(`  and ${count(gaps.length - GAPS_TOLD_MAX)} more that is not`);
+  if (drivenBy === 'record' && mode !== 'exact' && steps.some(hasSchema))
+    out.note('  not on record: the JSON schema that answers were asked for by; it is not asked for again');
   const unsafe = usedTools(recording).filter((tool) => !guard.allows(tool));
   if (drivenBy === 'loop' && unsafe.length > 0)
     out.note(
       `  the replay ends before your loop can call ${unsafe.map((t) => JSON.stringify(t)).join(', ')}: not marked safe`,
     );
 }
+
+const hasSchema = (step: Step): boolean =>
+  step.kind === 'call' && step.parameters['response_format'] === 'json_schema';
 
 const GAPS_TOLD_MAX = 5;
 const DIVERGENCES_TOLD_MAX = 5;

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { LoopscopeError } from '../errors.ts';
+import { replayNamed } from '../store/replays.ts';
 import {
   loopsWithRun,
   spansOfTraces,
@@ -19,7 +20,7 @@ export function add(program: Command, context: CliContext): void {
   program
     .command('trace')
     .description('show a run as a tree of its agents and model calls')
-    .argument('<id>', 'a run id or a trace id')
+    .argument('<id>', 'a run id, a replay id or a trace id')
     .option('--loop <loop>', 'the loop whose run is meant, where several have one of that id')
     .addHelpText('after', '\nExample:\n  loopscope trace r-000123 --loop primes')
     .action(async (id: string, { loop }: { loop?: string }) => {
@@ -56,6 +57,8 @@ async function tracesOf(context: CliContext, id: string, loop: string | undefine
   const traceIds = loops.length === 1 ? await tracesOfRun(store, loops[0]!, id) : [];
   if (traceIds.length > 0) return traceIds;
   const traceId = id.toLowerCase();
+  const replay = await replayNamed(store, id);
+  if (replay) return [replay.traceId];
   if (/^[0-9a-f]{32}$/.test(traceId) && (await spansOfTraces(store, [traceId])).length > 0) return [traceId];
   throw new LoopscopeError(
     'not_found',

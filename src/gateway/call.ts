@@ -271,7 +271,7 @@ class Call implements RoutedListener, Timed {
     this.status = status;
     this.isStream = isEventStream(headers);
     const capture = caller.definition?.capture ?? 'full';
-    this.pieces = this.isStream && capture !== 'off' ? new StreamPieces(this.asked.startNs) : undefined;
+    this.pieces = this.isStream && capture !== 'off' ? new StreamPieces(Number(this.asked.startNs) / 1e6) : undefined;
     this.tap = openTap({
       protocol: route.protocol,
       operation,
@@ -283,15 +283,10 @@ class Call implements RoutedListener, Timed {
   }
 
   private read(chunk: Buffer): void {
-    if (this.pieces) {
-      const atNs = this.context.clock.nowNs();
-      this.firstChunkNs ??= atNs;
-      this.tap!.write(chunk);
-      this.pieces.add(atNs, this.tap!.textChars);
-      return;
-    }
-    this.firstChunkNs ??= this.context.clock.nowNs();
+    const { clock } = this.context;
+    this.firstChunkNs ??= clock.nowNs();
     this.tap?.write(chunk);
+    this.pieces?.add(clock.now(), this.tap!.textChars);
   }
 
   attemptStarted(attempt: AttemptNotice): void {

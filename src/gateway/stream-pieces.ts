@@ -7,23 +7,25 @@ export const STREAM_PIECES_MAX = 128;
  * of the later: nothing is told to have come before it did.
  */
 export class StreamPieces {
-  readonly #startNs: bigint;
+  readonly #startMs: number;
   readonly #pieces: [ms: number, chars: number][] = [];
   /** How many pieces of the stream one of these stands for, and how many the newest has. */
   #share = 1;
   #inNewest = 0;
   #chars = 0;
 
-  constructor(startNs: bigint) {
-    this.#startNs = startNs;
+  /** `startMs`: when the request came, in milliseconds since the epoch, as all times here. */
+  constructor(startMs: number) {
+    this.#startMs = startMs;
   }
 
   /** `chars`: of the whole answer so far. What brings none is no piece. */
-  add(atNs: bigint, chars: number): void {
+  add(atMs: number, chars: number): void {
     const fresh = chars - this.#chars;
     if (fresh <= 0) return;
     this.#chars = chars;
-    const ms = Math.round(Number(atNs - this.#startNs) / 1e6);
+    // Two clocks may be a few milliseconds apart.
+    const ms = Math.max(0, Math.round(atMs - this.#startMs));
     const newest = this.#pieces.at(-1);
     if (newest && this.#inNewest < this.#share) {
       newest[0] = ms;

@@ -36,17 +36,10 @@ const { version: PROGRAM } = JSON.parse(
  * other way round.
  */
 export async function migrate(store: Store, clock: Clock, directory?: string): Promise<string[]> {
-  const { database, cluster, localDatabase } = store;
+  const { database, cluster } = store;
   const migrations = readMigrations(database, directory, cluster);
   await checkPlace(store);
-  for (const name of new Set([database, localDatabase]))
-    await store.command(`CREATE DATABASE IF NOT EXISTS ${name} ${onCluster(store)} ENGINE = Atomic`);
-  const table = `${database}.migrations ${onCluster(store)}`;
-  await store.command(`CREATE TABLE IF NOT EXISTS ${table}
-    (id UInt32, name String, checksum String, applied_at DateTime64(3), program String)
-    ENGINE = ${migrationsEngine(store)}`);
-  // Versions before 0.2 did not leave their name.
-  await store.command(`ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS program String`);
+  if (!(await isPrepared(store))) await prepare(store);
   if (pending(migrations, await applied(store)).length === 0) return [];
 
   await lock(store, clock);
@@ -68,6 +61,26 @@ export async function migrate(store: Store, clock: Clock, directory?: string): P
     // Should even this fail, the lock goes stale by itself; the error worth telling is the one above.
     await unlock(store).catch(() => undefined);
   }
+}
+
+/** Whether it can be said here what was applied. Earlier versions did not say by which program. */
+async function isPrepared(store: Store): Promise<boolean> {
+  const columns = await store.query(
+    `SELECT 1 FROM system.columns WHERE database = {db:String} AND table = 'migrations' AND name = 'program'`,
+    { db: store.database },
+  );
+  return columns.length > 0;
+}
+
+async function prepare(store: Store): Promise<void> {
+  const { database, localDatabase } = store;
+  for (const name of new Set([database, localDatabase]))
+    await store.command(`CREATE DATABASE IF NOT EXISTS ${name} ${onCluster(store)} ENGINE = Atomic`);
+  const table = `${database}.migrations ${onCluster(store)}`;
+  await store.command(`CREATE TABLE IF NOT EXISTS ${table}
+    (id UInt32, name String, checksum String, applied_at DateTime64(3), program String)
+    ENGINE = ${migrationsEngine(store)}`);
+  await store.command(`ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS program String`);
 }
 
 type Applied = Pick<Migration, 'id' | 'name' | 'checksum'> & { program: string };

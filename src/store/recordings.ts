@@ -34,7 +34,7 @@ export async function recordedRun(
   run: { loop: string; runId: string },
 ): Promise<RecordedRun | undefined> {
   const db = store.database;
-  const [[facts], [score], traces] = await Promise.all([
+  const [[facts], [score]] = await Promise.all([
     store.query<Facts>(
       `SELECT toUnixTimestamp64Micro(r.started_at) / 1e3 AS startedAt, toUnixTimestamp64Micro(r.ended_at) / 1e3 AS endedAt,
               r.state AS state, r.trace_id AS traceId, r.checker_pass AS checkerPass, r.checker_name AS checkerName,
@@ -48,18 +48,18 @@ export async function recordedRun(
       `SELECT golden_score AS score FROM (${goldenScores(db)}) WHERE loop = {loop:String} AND run_id = {runId:String}`,
       run,
     ),
-    // Within the run's time: of the days before and after it not even the index is read.
-    store.query<{ traceId: string }>(
-      `SELECT DISTINCT TraceId AS traceId FROM ${db}.otel_traces
-       WHERE RunId = {runId:String} AND Loop = {loop:String}
-         AND Timestamp >= (SELECT min(started_at) FROM ${db}.run_parts WHERE loop = {loop:String} AND run_id = {runId:String})
-         AND Timestamp <= (SELECT max(ended_at) FROM ${db}.run_parts WHERE loop = {loop:String} AND run_id = {runId:String})
-       LIMIT {limit:UInt32}`,
-      { ...run, limit: TRACES_MAX },
-    ),
   ]);
   if (!facts) return undefined;
   const { traceId, checkerPass, ...known } = facts;
+  // Within the run's time: of the days before and after it not even the index is read.
+  const traces = await store.query<{ traceId: string }>(
+    `SELECT DISTINCT TraceId AS traceId FROM ${db}.otel_traces
+     WHERE RunId = {runId:String} AND Loop = {loop:String}
+       AND Timestamp >= toDateTime64(fromUnixTimestamp64Milli({from:Int64}), 9)
+       AND Timestamp <= toDateTime64(fromUnixTimestamp64Milli({to:Int64}), 9)
+     LIMIT {limit:UInt32}`,
+    { ...run, from: Math.floor(facts.startedAt), to: Math.ceil(facts.endedAt), limit: TRACES_MAX },
+  );
   return {
     ...known,
     goldenScore: score?.score ?? null,
@@ -151,6 +151,7 @@ export async function recordedSpans(
   store: Store,
   traceIds: readonly string[],
 ): Promise<{ spans: RecordedSpan[]; cut: boolean }> {
+  // In the type of Timestamp: against whole seconds the index loses a trace that lies within one of them.
   const times = `${store.database}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}`;
   const attribute = (name: string) => `SpanAttributes['${name}']`;
   const rows = store.stream<Row>(
@@ -163,7 +164,9 @@ export async function recordedSpans(
             arrayFilter(k -> k != '', [${WITHHELD.map((name) => `if(${attribute(name)} != '', '${name}', '')`).join(', ')}])
      FROM ${store.database}.otel_traces
      WHERE TraceId IN {traceIds:Array(String)}
-       AND Timestamp >= (SELECT min(Start) FROM ${times}) AND Timestamp < (SELECT max(End) + 1 FROM ${times})
+       -- Of the type of the column: held against whole seconds, a trace within one second would have no spans.
+       AND Timestamp >= (SELECT toDateTime64(min(Start), 9) FROM ${times})
+       AND Timestamp < (SELECT toDateTime64(max(End) + 1, 9) FROM ${times})
      ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}`,
     { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
@@ -247,8 +250,9 @@ export interface StoredContent {
   content: string;
 }
 
-/** Hashes that are asked for at once. */
-const HASHES_PER_QUERY = 10_000;
+/** ClickHouse takes a parameter of up to 128 KiB, in which a hash is 67 characters. */
+const HASHES_PER_PARAMETER = 1_500;
+const PARAMETERS_PER_QUERY = 20;
 
 /** Contents by hash; what is not kept is not in the map. */
 export async function contentsByHash(
@@ -257,13 +261,44 @@ export async function contentsByHash(
 ): Promise<Map<string, StoredContent>> {
   const wanted = [...new Set(hashes)];
   const contents = new Map<string, StoredContent>();
-  for (let i = 0; i < wanted.length; i += HASHES_PER_QUERY) {
+  for (const some of chunks(wanted, HASHES_PER_PARAMETER * PARAMETERS_PER_QUERY)) {
+    const lists = chunks(some, HASHES_PER_PARAMETER);
+    const names = lists.map((_, i) => `{h${i}:Array(String)}`);
     const rows = store.stream<[hash: string, role: string, content: string]>(
-      `SELECT hash, role, content FROM ${store.database}.messages WHERE hash IN {hashes:Array(String)} LIMIT 1 BY hash`,
-      { hashes: wanted.slice(i, i + HASHES_PER_QUERY) },
+      `SELECT hash, role, content FROM ${store.database}.messages
+       WHERE hash IN ${names.length === 1 ? names[0] : `arrayConcat(${names.join(', ')})`} LIMIT 1 BY hash`,
+      Object.fromEntries(lists.map((list, i) => [`h${i}`, list])),
     );
     for await (const piece of rows)
       for (const [hash, role, content] of piece) contents.set(hash, { role, content });
   }
   return contents;
 }
+
+function chunks<T>(all: readonly T[], size: number): T[][] {
+  const parts: T[][] = [];
+  for (let i = 0; i < all.length; i += size) parts.push(all.slice(i, i + size));
+  return parts;
+}
+
+/** Of these runs those that were seen other than by importing a recording, a few at most. */
+export async function runsOfProduction(
+  store: Store,
+  { loop, runIds, scope }: { loop: string; runIds: readonly string[]; scope: string },
+): Promise<string[]> {
+  const known: string[] = [];
+  for (const some of chunks(runIds, RUNS_PER_PARAMETER)) {
+    const rows = await store.query<{ runId: string }>(
+      `SELECT DISTINCT RunId AS runId FROM ${store.database}.otel_traces
+       WHERE Loop = {loop:String} AND ScopeName != {scope:String} AND RunId IN (
+         SELECT run_id FROM ${store.database}.run_parts WHERE loop = {loop:String} AND run_id IN {runIds:Array(String)})
+       ORDER BY runId LIMIT 10`,
+      { loop, runIds: some, scope },
+    );
+    known.push(...rows.map(({ runId }) => runId));
+  }
+  return known;
+}
+
+/** Names are longer than hashes. */
+const RUNS_PER_PARAMETER = 200;

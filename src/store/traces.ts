@@ -1,3 +1,4 @@
+import { A, REPLAY_RECORD_PREFIX } from '../span/attributes.ts';
 import type { Store } from './client.ts';
 
 /** A stored span, as far as a trace's tree needs it. `''` where there is nothing, `null` where nobody said. */
@@ -52,13 +53,14 @@ export async function tracesOfRun(store: Store, loop: string, runId: string): Pr
   return rows.map((row) => row.traceId);
 }
 
-/** The spans of traces in the order they began, at most `TRACE_SPANS_MAX`. */
+/** The spans of traces in the order they began, at most `TRACE_SPANS_MAX`; a replay's as those of a run of its own. */
 export function spansOfTraces(store: Store, traceIds: readonly string[]): Promise<TraceSpan[]> {
   return store.query<TraceSpan>(
     `SELECT TraceId AS traceId, SpanId AS spanId, ParentSpanId AS parentSpanId, SpanName AS name,
        ServiceName AS service, toUnixTimestamp64Nano(Timestamp) / 1e6 AS startMs, Duration / 1e6 AS durationMs,
-       StatusCode AS status, StatusMessage AS statusMessage, ErrorType AS errorType, Record AS record,
-       Loop AS loop, RunId AS runId, Agent AS agent, AgentRole AS role, ParentAgent AS parentAgent,
+       StatusCode AS status, StatusMessage AS statusMessage, ErrorType AS errorType,
+       replaceRegexpOne(Record, '^${REPLAY_RECORD_PREFIX.replace('.', '[.]')}', '') AS record,
+       Loop AS loop, if(RunId = '', SpanAttributes['${A.replayRunId}'], RunId) AS runId, Agent AS agent, AgentRole AS role, ParentAgent AS parentAgent,
        RequestModel AS requestModel, ResponseModel AS servedModel,
        InputTokens AS inputTokens, OutputTokens AS outputTokens, CostUsd AS costUsd,
        SpanAttributes['loopscope.verdict.pass'] AS verdict, SpanAttributes['loopscope.checker.name'] AS checker,

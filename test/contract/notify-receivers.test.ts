@@ -52,6 +52,8 @@ for (const [kind, make] of Object.entries(RECEIVERS)) {
       [409, false],
       [502, true],
       [503, true],
+      // Whoever stands in front may not be set up yet; of Slack itself they are final.
+      ...(kind === 'slack' ? [] : ([401, 403, 404] as const).map((status) => [status, true] as const)),
     ] as const) {
       const { outcome } = await sent(t, make, status);
       assert.deepEqual(outcome, {
@@ -86,16 +88,16 @@ for (const [kind, make] of Object.entries(RECEIVERS)) {
   });
 
   test(`${kind}: what it refuses is told apart, and why, without our secret and in one short line`, async (t) => {
-    for (const status of [400, 401, 403, 404, 410, 413, 422]) {
+    for (const status of [400, 410, 413, 422, ...(kind === 'slack' ? [401, 403, 404] : [])]) {
       const { outcome } = await sent(t, make, {
         status,
-        body: `no:\n\u001b[31m${SECRET} ${'is wrong '.repeat(20_000)}`,
+        body: `no:\n\u001b[31m${SECRET} ${'is wrong '.repeat(17)}${SECRET} ${'and so on '.repeat(20_000)}`,
       });
       assert.equal(outcome.outcome, 'refused', `${status}`);
       const reason = outcome.outcome === 'refused' ? outcome.reason : '';
       assert.match(reason, new RegExp(`^answered ${status}: no: `));
       assert.doesNotMatch(reason, /\p{Cc}/u);
-      assert.ok(reason.length < 250 && !reason.includes(SECRET), reason);
+      assert.ok(reason.length < 250 && !reason.includes(SECRET.slice(0, 8)), reason);
     }
   });
 
@@ -104,7 +106,7 @@ for (const [kind, make] of Object.entries(RECEIVERS)) {
     t.after(() => elsewhere.close());
     for (const status of [301, 302, 307, 308]) {
       const { outcome } = await sent(t, make, { status, headers: { location: elsewhere.url } });
-      assert.equal(outcome.outcome, 'refused');
+      assert.equal(outcome.outcome, 'failed');
     }
     assert.equal(elsewhere.received.length, 0);
   });

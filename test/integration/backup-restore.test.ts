@@ -239,6 +239,9 @@ test('what is replaced is put aside, and only for a backup that is there', async
      FROM ${replaced.json.put_aside}.otel_traces WHERE Loop = 'sent'`,
   );
   assert.deepEqual(aside, { spans: 75, runs: 75 });
+  // A server that starts anew takes views by what they name.
+  await server.close();
+  await startServer();
   await send('sent', 40, 45);
   await collector.flush();
   assert.deepEqual(await sent('sent'), exactly(45), 'what was put aside no longer takes part');

@@ -134,24 +134,13 @@ for (const [sdk, { file, calls }] of Object.entries(LOOPS))
     });
 
     test('a tool that is not marked safe is not called: the answer that asks for it is withheld', async () => {
-      for (const mode of ['model', 'live']) {
-        const report = await replay(
-          1,
-          run,
-          '--loop',
-          'desk',
-          '--mode',
-          mode,
-          '--model',
-          'rash',
-          '--',
-          ...node,
-        );
-        assert.equal(report.outcome, 'stopped');
-        const withheld = report.divergences.find(({ kind }) => kind === 'tool_withheld');
-        assert.match(withheld?.message ?? '', /"close_ticket" is not marked safe/);
-        assert.deepEqual(desk.carriedOut(), []);
-      }
+      const mode = sdk === 'openai' ? 'model' : 'live';
+      const argv = [run, '--loop', 'desk', '--mode', mode, '--model', 'rash', '--', ...node];
+      const report = await replay(1, ...argv);
+      assert.equal(report.outcome, 'stopped');
+      const withheld = report.divergences.find(({ kind }) => kind === 'tool_withheld');
+      assert.match(withheld?.message ?? '', /"close_ticket" is not marked safe/);
+      assert.deepEqual(desk.carriedOut(), []);
     });
 
     test('the recorded conversation: exact, with another model, and live', async () => {
@@ -166,6 +155,7 @@ for (const [sdk, { file, calls }] of Object.entries(LOOPS))
       assert.equal(vague.golden.after, 0);
       const live = await replay(0, run, '--loop', 'desk', '--mode', 'live');
       assert.deepEqual([live.outcome, live.output, live.golden.after], ['done', ANSWER, 1]);
+      assert.deepEqual(desk.commanded(), ['{"id":7}'], 'what the researcher says is no tool’s to carry out');
       const rash = await replay(1, run, '--loop', 'desk', '--mode', 'live', '--model', 'rash');
       assert.deepEqual(
         rash.divergences.map(({ kind }) => kind),
@@ -174,5 +164,10 @@ for (const [sdk, { file, calls }] of Object.entries(LOOPS))
       const until2 = await replay(0, run, '--loop', 'desk', '--until', '2');
       assert.deepEqual([until2.outcome, until2.calls], ['until', 1]);
       assert.deepEqual(desk.carriedOut(), [], 'nothing of this is the loop’s own doing');
+      const trace = await desk.cli('trace', exact.replay, '--json');
+      const { runs, spans } = JSON.parse(trace.stdout) as { runs: unknown; spans: { kind: string }[] };
+      assert.deepEqual(runs, [{ loop: 'desk', run: exact.replay }]);
+      assert.equal(spans[0]?.kind, 'run');
+      assert.equal((await desk.cli('diff', run, vague.replay, '--json')).code, 1);
     });
   });

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { seededRandom } from '../../src/clock.ts';
+import { seededRandom, systemClock } from '../../src/clock.ts';
 import { areAlike, diffRecordings } from '../../src/replay/diff/diff.ts';
 import { side } from '../../src/replay/diff/difference.ts';
+import { playRecording } from '../../src/replay/play/drive.ts';
+import { recordedModel } from '../../src/replay/play/match.ts';
 import { type ChatMessage, chatToRecording } from '../../src/replay/record/chat-import.ts';
 
 /** Real conversations of an agent with its tools (tau-bench, airline), with a character of a tool's result changed. */
@@ -26,6 +28,15 @@ test('200 real trajectories are like themselves', { skip }, () => {
     const diff = diffRecordings(record(messages), record(structuredClone(messages)));
     assert.ok(areAlike(diff));
     assert.equal(diff.counts.same, diff.steps.length);
+  }
+});
+
+test('what is replayed from the record alone is like its run', { skip }, async () => {
+  for (const messages of trajectories()) {
+    const recording = record(messages);
+    const options = { mode: 'exact', replayId: 'replay', clock: systemClock() } as const;
+    const played = await playRecording(recording, { ...options, model: recordedModel(recording) });
+    assert.ok(areAlike(diffRecordings(recording, played.recording)));
   }
 });
 

@@ -22,7 +22,7 @@ agents:
   - { name: reviewer, role: checker, verdict: { json: $.pass } }
 tools:
   - { name: look_up_order, safe: true, command: [node, ./tool.mjs] }
-  - { name: ask_researcher, safe: true, command: [node, ./tool.mjs] }
+  - { name: ask_researcher, safe: true }
   - { name: close_ticket }
 suite: desk-golden
 `;
@@ -64,7 +64,7 @@ export async function openDesk() {
     `import { appendFileSync, readFileSync } from 'node:fs';
 const given = readFileSync(0, 'utf8');
 appendFileSync('tool.log', given + '\\n');
-process.stdout.write(given.includes('question') ? 'Parcels of that week are three days late.' : '{"id":7,"state":"late","days":3}');
+process.stdout.write('{"id":7,"state":"late","days":3}');
 `,
   );
   const provider = await startThinkingProvider(think);
@@ -110,12 +110,10 @@ process.stdout.write(given.includes('question') ? 'Parcels of that week are thre
     store,
     gateway: gateway!,
     cli: (...argv: string[]) => runCli([argv[0]!, '--config', file, ...argv.slice(1)]),
+    /** What the commands of the registry were given, since the last look. */
+    commanded: (): string[] => linesOf(join(folder, 'tool.log')),
     /** Tools that the loops have carried out since the last look, one a line. */
-    carriedOut: (): string[] => {
-      const done = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
-      rmSync(log, { force: true });
-      return done;
-    },
+    carriedOut: (): string[] => linesOf(log),
     log,
     /** Runs a loop against the gateway, as in production. */
     runLoop: (loop: string, run: string) =>
@@ -135,6 +133,13 @@ process.stdout.write(given.includes('question') ? 'Parcels of that week are thre
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The lines of a file, which is gone then. */
+function linesOf(file: string): string[] {
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
+  rmSync(file, { force: true });
+  return lines;
 }
 
 function runProgram(loop: string, more: Record<string, string>): Promise<string> {

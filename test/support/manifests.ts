@@ -59,20 +59,17 @@ export function manifestsIn(folder: string): Manifest[] {
     .flatMap((path) => readManifests(join(folder, path)));
 }
 
+type KindClass = new (data: object) => Record<string, unknown> & { validate(): void };
+
 const TOP = ['apiVersion', 'kind', 'metadata', 'spec', 'automountServiceAccountToken'];
 
 /** What the schema of its kind has against an object, and which of its fields no schema knows: `[]` when all is well. */
 export async function complaintsOf(manifest: Manifest): Promise<string[]> {
-  const kinds = (await import(`kubernetes-models/${manifest.apiVersion}`)) as Record<
-    string,
-    new (
-      data: object,
-    ) => { validate(): void }
-  >;
+  const kinds = (await import(`kubernetes-models/${manifest.apiVersion}`)) as Record<string, KindClass>;
   const Kind = kinds[manifest.kind];
   if (!Kind) return [`${manifest.apiVersion} has no kind ${manifest.kind}`];
   const unread = new Map<string, Set<string>>();
-  const object: Record<string, unknown> & { validate(): void } = Object.assign(new Kind(manifest));
+  const object = new Kind(manifest);
   // It copies what it is given, and so reads all of it: what is watched is put in afterwards.
   for (const [key, value] of Object.entries(manifest))
     if (typeof value === 'object') object[key] = watched(value, `/${key}`, unread);

@@ -1,6 +1,6 @@
 import type { Message, ModelCall, Part, Recording, Step, ToolCall } from '../../src/replay/recording.ts';
 
-/** Recordings for tests: written down call by call, or read from a chat. */
+/** Recordings for tests, written down call by call. */
 
 export const text = (role: string, content: string): Message => ({
   role,
@@ -95,41 +95,3 @@ export const recordingOf = (steps: Step[], more: Partial<Recording> = {}): Recor
   gaps: [],
   ...more,
 });
-
-/** A message as OpenAI's chat has it. */
-export interface ChatMessage {
-  role: string;
-  content: string | null;
-  tool_calls?: { id: string; function: { name: string; arguments: string } }[];
-  tool_call_id?: string;
-}
-
-/** A message of a chat as the conventions write it. */
-export function fromChat({ role, content, tool_calls = [], tool_call_id = '' }: ChatMessage): Message {
-  if (role === 'tool') return toolResult(tool_call_id, content);
-  return {
-    role,
-    parts: [
-      ...(content === null ? [] : [{ type: 'text', content }]),
-      ...tool_calls.map(({ id, function: f }) => toolCall(id, f.name, f.arguments)),
-    ],
-  };
-}
-
-/** A whole chat as the run that it was: a call for each answer, a step for each tool's result. */
-export function fromTrajectory(chat: readonly ChatMessage[], run: string): Recording {
-  const steps: Step[] = [];
-  const messages = chat.map(fromChat);
-  messages.forEach((message, i) => {
-    if (message.role === 'assistant') steps.push(call(messages.slice(0, i), [message]));
-    if (message.role !== 'tool') return;
-    const { tool_call_id: id, content } = chat[i]!;
-    // Ids come again: the last use before it is the one.
-    const asked = chat
-      .slice(0, i)
-      .flatMap((m) => m.tool_calls ?? [])
-      .findLast((t) => t.id === id)!.function;
-    steps.push(tool(asked.name, id!, asked.arguments, content));
-  });
-  return recordingOf(steps, { run });
-}

@@ -20,3 +20,8 @@ export function trajectories(loop: string): Recording[] {
     return result.recording;
   });
 }
+
+/** The same as they stand in the file. */
+export const rawTrajectories = (): {
+  traj: ({ role: string; name?: string } & Record<string, unknown>)[];
+}[] => JSON.parse(readFileSync(file, 'utf8')) as ReturnType<typeof rawTrajectories>;

@@ -77,7 +77,7 @@ test('the command lists what there is, explains flags, and refuses what it does 
 });
 
 test('the detector benchmark gives the ratios it promises, for every drop and window, the same each time', async () => {
-  const options = { rounds: 2, seconds: 1, flags: { arl: 50, streams: 4 }, progress: () => {} };
+  const options = { rounds: 2, seconds: 1, flags: { arl: 50, streams: 4 }, lists: {}, progress: () => {} };
   const { figures, ratios } = await detect.run(options);
   assert.equal(typeof figures['arl'], 'number');
   assert.deepEqual(Object.keys(ratios['delay_vs_oracle']!), ['.84→.50', '.90→.80', '.98→.90', '.95→.50']);

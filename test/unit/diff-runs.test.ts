@@ -190,6 +190,14 @@ test('the order of keys is no difference that counts, nor are blanks in what a m
   assert.deepEqual(outcomes(diffRecordings(of('{"a":1,"a":3}'), of('{"a":2,"a":3}'))), ['changed']);
 });
 
+test('JSON that is nested beyond all measure is compared as text', () => {
+  const of = (core: string) => recording([tool({ result: '['.repeat(50_000) + core + ']'.repeat(50_000) })]);
+  assert.deepEqual(outcomes(diffRecordings(of('1'), of('1'))), ['same']);
+  assert.deepEqual(outcomes(diffRecordings(of('1'), of('2'))), ['changed']);
+  const deep = (core: string) => recording([tool({ result: '['.repeat(900) + core + ']'.repeat(900) })]);
+  assert.deepEqual(outcomes(diffRecordings(deep('12'), deep('21'))), ['changed']);
+});
+
 test('what was not recorded is said to be unknown, and not to be alike or different', () => {
   const diff = diffRecordings(recording([tool({ result: null })]), recording([tool({ result: 'x' })]));
   assert.ok(areAlike(diff));
@@ -217,6 +225,19 @@ test('a history that was cut short in one run is held against the other as a who
     input.map(({ change }) => (change.kind === 'text' ? side(change.pieces, which) : '')).join('\n');
   assert.match(told('a'), /One to Seattle.*HAT1/s);
   assert.match(told('b'), /Summary: a flight/);
+});
+
+test('messages that are gone from a history are told, although what is new in it is the same', () => {
+  const cut = run();
+  const last = cut.steps[4]!;
+  assert.ok(last.kind === 'call');
+  last.input = last.input!.filter((_, place) => place !== 1 && place !== 2);
+  const diff = diffRecordings(run(), cut);
+  assert.equal(diff.firstDivergence, 4);
+  assert.deepEqual(
+    counting(divergence(diff).differences).map(({ at }) => at),
+    ['message 2 (user)', 'message 3 (assistant)', 'message 3 (assistant), tool_call search'],
+  );
 });
 
 test('a run that goes quite another way is still paired in order, within bounds', () => {

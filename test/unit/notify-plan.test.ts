@@ -46,7 +46,7 @@ class View {
       routeName: 'routeName' in this.#given ? this.#given.routeName : 'r',
       settings: alertSettings({ receivers: RECEIVERS, ...settings }, { S: 'https://hooks.example/x' }),
       loopOf: (loop) => loops[loop],
-      isSettled: () => false,
+      settled: new Map(),
       now: at(nowS),
     });
   }

@@ -1,5 +1,6 @@
 import { dashboard } from './dashboard.ts';
-import { COUNT, figures, graph, grid, type Look, type Looks, SHARE, shares, USD } from './panels.ts';
+import { COUNT, type Look, type Looks, SHARE, USD } from './looks.ts';
+import { figures, graph, grid, shares } from './panels.ts';
 import * as sql from './queries/fleet.ts';
 import * as variables from './variables.ts';
 import { addressOf, field, STATES } from './words.ts';

@@ -1,5 +1,6 @@
 import { dashboard } from './dashboard.ts';
-import { BYTES, COUNT, figures, graph, grid, type Look, SECONDS, SHARE, timeline, USD } from './panels.ts';
+import { BYTES, COUNT, type Look, SECONDS, SHARE, USD } from './looks.ts';
+import { figures, graph, grid, timeline } from './panels.ts';
 import * as sql from './queries/gateway.ts';
 import * as variables from './variables.ts';
 import { addressOf, BREAKERS, field } from './words.ts';

@@ -1,6 +1,7 @@
 import { dashboard, marks } from './dashboard.ts';
 import { SCORE_LOOKS } from './fleet.ts';
-import { COUNT, figures, graph, grid, type Look, MILLISECONDS, SECONDS, SHARE, USD } from './panels.ts';
+import { COUNT, type Look, MILLISECONDS, SECONDS, SHARE, USD } from './looks.ts';
+import { figures, graph, grid } from './panels.ts';
 import * as sql from './queries/loop.ts';
 import * as variables from './variables.ts';
 import { addressOf, field, OUTCOMES, placeholder, STATES } from './words.ts';

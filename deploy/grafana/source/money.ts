@@ -1,5 +1,6 @@
 import { dashboard } from './dashboard.ts';
-import { COUNT, figures, graph, grid, type Look, SHARE, USD } from './panels.ts';
+import { COUNT, type Look, SHARE, USD } from './looks.ts';
+import { figures, graph, grid } from './panels.ts';
 import * as sql from './queries/money.ts';
 import * as variables from './variables.ts';
 import { addressOf, field } from './words.ts';

@@ -1,5 +1,6 @@
 import { dashboard } from './dashboard.ts';
-import { BYTES, COUNT, figures, graph, grid, SECONDS, SHARE } from './panels.ts';
+import { BYTES, COUNT, SECONDS, SHARE } from './looks.ts';
+import { figures, graph, grid } from './panels.ts';
 import * as sql from './queries/pipeline.ts';
 import { OUTCOMES } from './words.ts';
 
@@ -112,9 +113,9 @@ export const pipeline = () =>
         looks: { Scores: { color: 'green' }, Errors: { color: 'red' } },
         min: 0,
       }),
-      graph({ title: 'Messages of alerts that were taken', width: 6, height: 8 }, sql.deliveries, {
+      graph({ title: 'Messages of alerts, by receiver', width: 6, height: 8 }, sql.deliveries, {
         look: COUNT,
-        series: 'receiver',
+        series: 'destination',
         min: 0,
       }),
       grid(

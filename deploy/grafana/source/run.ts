@@ -1,5 +1,6 @@
 import { dashboard } from './dashboard.ts';
-import { COUNT, figures, grid, MILLISECONDS, prose, SECONDS, SHARE, traces, USD } from './panels.ts';
+import { COUNT, MILLISECONDS, SECONDS, SHARE, USD } from './looks.ts';
+import { figures, grid, prose, traces } from './panels.ts';
 import * as sql from './queries/run.ts';
 import * as variables from './variables.ts';
 import { OUTCOMES, placeholder } from './words.ts';
@@ -7,14 +8,14 @@ import { OUTCOMES, placeholder } from './words.ts';
 /** One run: what happened, in which order, and how to read what was said. */
 
 const HOW_TO_READ = `What was said is not for dashboards: their user may not read it, and sees hashes alone. Who may read it
-takes a terminal on a machine of Loopscope's:
-
-    loopscope trace ${placeholder('run')} --loop ${placeholder('loop')}
+asks ClickHouse as another user:
 
     SELECT role, content FROM loopscope.messages WHERE hash = '…'
 
 A hash that is the same in two runs is the same text. Loops with \`capture: hashed\` keep hashes alone, those with
-\`capture: off\` nothing.`;
+\`capture: off\` nothing. The run as a tree, on a terminal:
+
+    loopscope trace ${placeholder('run')} --loop ${placeholder('loop')}`;
 
 export const run = () =>
   dashboard('run', {

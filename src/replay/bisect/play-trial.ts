@@ -27,13 +27,16 @@ export interface PlayTrialOptions {
   isJudged: boolean;
   definition: Pick<LoopDefinition, 'agents'> | undefined;
   clock: Clock;
-  /** Told of each replay that is over. */
-  keep?: (played: Played, overrides: Overrides, score: number | null) => Promise<void>;
+  /** An id for a replay. */
+  newId(): string;
+  /** Keeps a replay that is over, so that it can be looked at. */
+  keep(original: Recording, played: Played, overrides: Overrides): Promise<void>;
   signal?: AbortSignal | undefined;
 }
 
 export function playTrial(options: PlayTrialOptions): Trial {
-  const { items, load, overridesOf, modelFor, score, isJudged, definition, clock, keep, signal } = options;
+  const { items, load, overridesOf, modelFor, score, isJudged, definition, clock, newId, keep, signal } =
+    options;
   const recordings = new Map<string, Promise<Recording | undefined>>();
   return async (variant, item) => {
     const runId = items[item]!;
@@ -42,7 +45,7 @@ export function playTrial(options: PlayTrialOptions): Trial {
     const recording = await loaded;
     if (!recording) return failed(`not_found: run ${runId} is not on record any more`, 0);
     const overrides = overridesOf(variant);
-    const replayId = `replay-${clock.randomHex(8)}`;
+    const replayId = newId();
     let played: Played;
     try {
       played = await playRecording(isJudged ? recording : withoutJudge(recording), {
@@ -59,7 +62,8 @@ export function playTrial(options: PlayTrialOptions): Trial {
       throw error;
     }
     const result = await resultOf(played, runId, score);
-    await keep?.(played, overrides, result.outcome === 'scored' ? result.golden : null);
+    if (result.outcome === 'scored') played.recording.goldenScore = result.golden;
+    await keep(recording, played, overrides);
     return result;
   };
 }

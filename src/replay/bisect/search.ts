@@ -41,11 +41,12 @@ export async function search<E extends Explanation>(
   { trials, measure }: { trials: Trials; measure: Measure },
 ): Promise<Searched<E>> {
   const claimed = new Set(
-    explanations.flatMap(({ claims }) => claims.flat()).flatMap((c) => [c.higher, c.lower]),
+    explanations.flatMap(({ claims }) => claims.flat()).flatMap(({ higher, lower }) => [higher, lower]),
   );
+  const played = trials.played().map(({ variant }) => variant);
+  const weighing = new Weighing(explanations, [...new Set([...candidates, ...claimed, ...played])]);
   for (;;) {
-    const model = fit(explanations, trials, measure);
-    const { posterior } = model;
+    const posterior = weighing.weigh(trials, measure);
     const at = posterior.indexOf(Math.max(...posterior));
     const best = explanations[at]!;
     const open = best.claims.find((either) => !either.some((contrast) => contrast.holds(trials)));
@@ -54,7 +55,7 @@ export async function search<E extends Explanation>(
     if (trials.isSpent()) return { outcome: 'spent', best, posterior };
     const isClaim = open && posterior[at]! >= LIKELY;
     await trials.play(
-      ...(isClaim ? nearest(open).next(trials) : [mostTelling(candidates, explanations, model, claimed)]),
+      ...(isClaim ? nearest(open).next(trials) : [mostTelling(candidates, claimed, weighing)]),
     );
   }
 }
@@ -63,60 +64,84 @@ export async function search<E extends Explanation>(
 const nearest = (either: readonly Contrast[]): Contrast =>
   either.reduce((a, b) => (b.evidence.log > a.evidence.log ? b : a));
 
-/** Jeffreys' prior of a class's rate. */
-const BEFORE_ANY = logBeta(0.5, 0.5);
-
-interface Fit {
-  posterior: number[];
-  /** Of each explanation, what its classes have scored. */
-  counts: Map<string, Total>[];
-}
-
-function fit(explanations: readonly Explanation[], trials: Trials, measure: Measure): Fit {
-  const played = trials.played().map(({ variant }) => ({ variant, total: trials.total(variant, measure) }));
-  const counts = explanations.map(({ classOf }) => {
-    const classes = new Map<string, Total>();
-    for (const { variant, total } of played) {
-      const name = classOf(variant);
-      const count = classes.get(name) ?? { n: 0, sum: 0 };
-      classes.set(name, { n: count.n + total.n, sum: count.sum + total.sum });
-    }
-    return classes;
-  });
-  const weights = explanations.map(({ prior }, i) => {
-    let log = Math.log(prior);
-    for (const { n, sum } of counts[i]!.values()) log += logBeta(0.5 + sum, 0.5 + n - sum) - BEFORE_ANY;
-    return log;
-  });
-  const total = logSumExp(weights);
-  return { counts, posterior: weights.map((weight) => Math.exp(weight - total)) };
-}
-
-/** The variant whose next result is expected to tell most of which explanation holds, in nats. */
+/** The variant whose next result is expected to tell most of which explanation holds. */
 function mostTelling(
   candidates: readonly Variant[],
-  explanations: readonly Explanation[],
-  { posterior, counts }: Fit,
   claimed: ReadonlySet<Variant>,
+  weighing: Weighing,
 ): Variant {
   let best = candidates[0]!;
   let most = -1;
   for (const variant of candidates) {
-    let mean = 0;
-    let within = 0;
-    explanations.forEach(({ classOf }, i) => {
-      const { n, sum } = counts[i]!.get(classOf(variant)) ?? { n: 0, sum: 0 };
-      const rate = (sum + 0.5) / (n + 1);
-      mean += posterior[i]! * rate;
-      within += posterior[i]! * entropy(rate);
-    });
-    const gain = (entropy(mean) - within) * (claimed.has(variant) ? REUSE : 1);
+    const gain = weighing.gain(variant) * (claimed.has(variant) ? REUSE : 1);
     if (gain > most) {
       most = gain;
       best = variant;
     }
   }
   return best;
+}
+
+/** Jeffreys' prior of the rate of a class. */
+const BEFORE_ANY = logBeta(0.5, 0.5);
+
+/** The posterior over the explanations, and what it expects of a variant. */
+class Weighing {
+  private readonly explanations: readonly Explanation[];
+  private readonly places: ReadonlyMap<Variant, number>;
+  /** Of each explanation the class of each variant, by its place. */
+  private readonly classes: readonly (readonly number[])[];
+  /** Of each explanation and class, how many values it has and their sum. */
+  private readonly counts: readonly Total[][];
+  private posterior: number[] = [];
+
+  constructor(explanations: readonly Explanation[], variants: readonly Variant[]) {
+    this.explanations = explanations;
+    this.places = new Map(variants.map((variant, place) => [variant, place]));
+    this.classes = explanations.map(({ classOf }) => {
+      const names = variants.map(classOf);
+      const known = [...new Set(names)];
+      return names.map((name) => known.indexOf(name));
+    });
+    this.counts = this.classes.map((classes) =>
+      Array.from({ length: Math.max(...classes) + 1 }, () => ({ n: 0, sum: 0 })),
+    );
+  }
+
+  /** By the replays there are. */
+  weigh(trials: Trials, measure: Measure): number[] {
+    const totals = [...this.places.keys()].map((variant) => trials.total(variant, measure));
+    const weights = this.explanations.map(({ prior }, i) => {
+      const counts = this.counts[i]!;
+      const classes = this.classes[i]!;
+      for (const count of counts) count.n = count.sum = 0;
+      totals.forEach(({ n, sum }, place) => {
+        const count = counts[classes[place]!]!;
+        count.n += n;
+        count.sum += sum;
+      });
+      let log = Math.log(prior);
+      for (const { n, sum } of counts) if (n > 0) log += logBeta(0.5 + sum, 0.5 + n - sum) - BEFORE_ANY;
+      return log;
+    });
+    const total = logSumExp(weights);
+    this.posterior = weights.map((weight) => Math.exp(weight - total));
+    return this.posterior;
+  }
+
+  /** How much the next result of a variant is expected to tell, in nats. */
+  gain(variant: Variant): number {
+    const place = this.places.get(variant)!;
+    let mean = 0;
+    let within = 0;
+    this.posterior.forEach((weight, i) => {
+      const { n, sum } = this.counts[i]![this.classes[i]![place]!]!;
+      const rate = (sum + 0.5) / (n + 1);
+      mean += weight * rate;
+      within += weight * entropy(rate);
+    });
+    return entropy(mean) - within;
+  }
 }
 
 const entropy = (p: number): number => (p <= 0 || p >= 1 ? 0 : -p * Math.log(p) - (1 - p) * Math.log1p(-p));

@@ -11,8 +11,15 @@ export interface AgentSteps {
   path: readonly string[];
   a: readonly NumberedStep[];
   b: readonly NumberedStep[];
-  /** Places in `a` and `b`. */
-  pairs: readonly (readonly [number, number])[];
+  pairs: readonly StepPair[];
+}
+
+export interface StepPair {
+  /** Places in the agent's steps. */
+  a: number;
+  b: number;
+  /** Whether they do the same and were given the same, to the last character. */
+  isExact: boolean;
 }
 
 export function pairAgents(a: Recording, b: Recording, contents: Contents): AgentSteps[] {
@@ -64,20 +71,21 @@ function pairSteps(
   contents: Contents,
   room: { cells: number },
   [level, ...further]: readonly Level[] = LEVELS,
-): [number, number][] {
+): StepPair[] {
   if (a.length === 0 || b.length === 0) return [];
-  if (level === undefined) return nearPairs(a, b, contents, room);
-  const pairs: [number, number][] = [];
+  if (level === undefined)
+    return nearPairs(a, b, contents, room).map(([x, y]) => ({ a: x, b: y, isExact: false }));
+  const pairs: StepPair[] = [];
   let i = 0;
   let j = 0;
   const between = (aTo: number, bTo: number) => {
-    for (const [x, y] of pairSteps(a.slice(i, aTo), b.slice(j, bTo), contents, room, further))
-      pairs.push([i + x, j + y]);
+    const inner = pairSteps(a.slice(i, aTo), b.slice(j, bTo), contents, room, further);
+    for (const pair of inner) pairs.push({ ...pair, a: i + pair.a, b: j + pair.b });
   };
   const keys = stepKeys(a, b, contents, level);
-  for (const [x, y] of align(keys.a, keys.b)) {
+  for (const [x, y] of align(keys.a.numbers, keys.b.numbers)) {
     between(x, y);
-    pairs.push([x, y]);
+    pairs.push({ a: x, b: y, isExact: level === 'all' && keys.a.exact[x] === keys.b.exact[y] });
     i = x + 1;
     j = y + 1;
   }
@@ -85,22 +93,33 @@ function pairSteps(
   return pairs;
 }
 
-/** Numbers that are equal for equal steps. Only what the other run has not exactly is looked at loosely. */
+interface StepKeys {
+  /** Equal for equal steps; only what the other run has not exactly is looked at loosely. */
+  numbers: Int32Array;
+  exact: readonly string[];
+}
+
 function stepKeys(
   a: readonly NumberedStep[],
   b: readonly NumberedStep[],
   contents: Contents,
   level: Level,
-): { a: Int32Array; b: Int32Array } {
+): { a: StepKeys; b: StepKeys } {
   const exact = (steps: readonly NumberedStep[]) => steps.map((step) => contents.exactKey(step, level));
   const [ours, theirs] = [exact(a), exact(b)];
   const numbers = new Map<string, number>();
-  const numbered = (steps: readonly NumberedStep[], keys: readonly string[], others: ReadonlySet<string>) =>
-    Int32Array.from(steps, (step, i) => {
-      const key = others.has(keys[i]!) ? keys[i]! : `loose ${contents.looseKey(step, level)}`;
+  const keys = (
+    steps: readonly NumberedStep[],
+    own: readonly string[],
+    others: ReadonlySet<string>,
+  ): StepKeys => ({
+    exact: own,
+    numbers: Int32Array.from(steps, (step, i) => {
+      const key = others.has(own[i]!) ? own[i]! : `loose ${contents.looseKey(step, level)}`;
       const number = numbers.get(key) ?? numbers.size;
       numbers.set(key, number);
       return number;
-    });
-  return { a: numbered(a, ours, new Set(theirs)), b: numbered(b, theirs, new Set(ours)) };
+    }),
+  });
+  return { a: keys(a, ours, new Set(theirs)), b: keys(b, theirs, new Set(ours)) };
 }

@@ -10,8 +10,11 @@ import type { Volatility } from './volatile.ts';
  * comes back later, in a history, as arguments or as a setting, is carried and not told as new.
  */
 export interface Comparer {
-  /** `from`: where in what two calls were asked begins what the agent's last pair of calls was not asked. */
-  pair(a: Step, b: Step, from: { a: number; b: number }): Difference[];
+  /**
+   * `from`: where in what two calls were asked begins what the agent's last pair of calls was not asked; `null` for steps
+   * that are known to do the same and to have been given the same.
+   */
+  pair(a: Step, b: Step, from: { a: number; b: number } | null): Difference[];
   /** Remembers what a step says that the other run does not have. */
   alone(step: Step, which: 'a' | 'b'): void;
 }
@@ -44,12 +47,14 @@ export function createComparer(contents: Contents, volatility: Volatility): Comp
         : known('tool_definitions', a.toolDefinitions, b.toolDefinitions)),
     ];
   };
-  const calls = (a: ModelCall, b: ModelCall, from: { a: number; b: number }): Difference[] => {
+  const calls = (a: ModelCall, b: ModelCall, from: { a: number; b: number } | null): Difference[] => {
+    const finish = value('finish_reasons', a.finishReasons.join(', '), b.finishReasons.join(', '));
+    if (from === null && a.input && a.output) return [...settings(a, b), ...finish];
     const input =
       a.input && b.input
         ? compareHistories(
-            { messages: a.input, from: from.a },
-            { messages: b.input, from: from.b },
+            { messages: a.input, from: from?.a ?? 0 },
+            { messages: b.input, from: from?.b ?? 0 },
             contents,
             told,
           )
@@ -61,7 +66,6 @@ export function createComparer(contents: Contents, volatility: Volatility): Comp
         : bothFailed
           ? []
           : [unknown('output', a.output !== null, b.output !== null)];
-    const finish = value('finish_reasons', a.finishReasons.join(', '), b.finishReasons.join(', '));
     return [...settings(a, b), ...input, ...output, ...finish];
   };
   const tools = (a: ToolCall, b: ToolCall): Difference[] => {
@@ -72,7 +76,7 @@ export function createComparer(contents: Contents, volatility: Volatility): Comp
       ...(bothFailed && a.result === b.result ? [] : known('result', a.result, b.result)),
     ];
   };
-  const kinds = (a: Step, b: Step, from: { a: number; b: number }): Difference[] => {
+  const kinds = (a: Step, b: Step, from: { a: number; b: number } | null): Difference[] => {
     if (a.kind === 'call' && b.kind === 'call') return calls(a, b, from);
     if (a.kind === 'tool' && b.kind === 'tool') return tools(a, b);
     if (a.kind === 'verdict' && b.kind === 'verdict') return value('verdict', a.pass, b.pass);

@@ -86,12 +86,13 @@ export function createContents(volatility: Volatility): Contents {
     }
     return loose;
   };
-  const key = (step: Step, since: number, level: Level, of: Read): string => {
+  const key = ({ step, since, isRewritten }: NumberedStep, level: Level, of: Read): string => {
     const text = (content: string | null) => (content === null ? null : of.text(content));
     switch (step.kind) {
       case 'call': {
         const answered = step.output?.map(of.message) ?? [''];
-        const asked = () => step.input?.slice(since).map(of.message) ?? [''];
+        // That earlier messages are gone is something it was given, too.
+        const asked = () => [isRewritten ? since : '', ...(step.input?.slice(since).map(of.message) ?? [''])];
         return listed(['call', step.error, ...answered, ...(level === 'all' ? ['<', ...asked()] : [])]);
       }
       case 'tool':
@@ -108,14 +109,20 @@ export function createContents(volatility: Volatility): Contents {
   return {
     units,
     id,
-    exactKey: ({ step, since }, level) => key(step, since, level, { message: id, text: (text) => text }),
-    looseKey: ({ step, since }, level) => key(step, since, level, { message: looseId, text: loosened }),
+    exactKey: (step, level) => key(step, level, { message: id, text: (text) => text }),
+    looseKey: (step, level) => key(step, level, { message: looseId, text: loosened }),
   };
 }
 
 /** Texts as one, so that no two lists give the same. */
-const listed = (items: readonly unknown[]): string =>
-  items.map((item) => `${String(item).length}:${String(item)}`).join();
+function listed(items: readonly unknown[]): string {
+  let text = '';
+  for (const item of items) {
+    const part = String(item);
+    text += `${part.length}:${part},`;
+  }
+  return text;
+}
 
 const keyOf = (role: string, units: readonly Unit[]): string =>
   listed([role, ...units.flatMap(({ label, text }) => [label, text])]);

@@ -105,12 +105,14 @@ function ofTheRun(a: Recording, b: Recording): Difference[] {
   ];
 }
 
+type From = { a: number; b: number };
+
 interface Row {
   path: readonly string[];
   a: AgentSteps['a'][number] | undefined;
   b: AgentSteps['b'][number] | undefined;
-  /** Where what two calls were asked begins to be new since the last pair of calls. */
-  from: { a: number; b: number };
+  /** Where what two calls were asked begins to be new since the last pair of calls; `null` where it is the same. */
+  from: From | null;
 }
 
 /** All steps of all agents in a's order; those that only b has come after what they followed in b. */
@@ -134,24 +136,24 @@ function rowsOf({ path, a, b, pairs }: AgentSteps): Row[] {
   const sinceA = createSince();
   const sinceB = createSince();
   const upTo = (aTo: number, bTo: number) => {
-    for (; i < aTo; i++) rows.push({ path, a: sinceA.pass(a[i]!), b: undefined, from: { a: 0, b: 0 } });
-    for (; j < bTo; j++) rows.push({ path, a: undefined, b: sinceB.pass(b[j]!), from: { a: 0, b: 0 } });
+    for (; i < aTo; i++) rows.push({ path, a: sinceA.pass(a[i]!), b: undefined, from: null });
+    for (; j < bTo; j++) rows.push({ path, a: undefined, b: sinceB.pass(b[j]!), from: null });
   };
-  for (const [x, y] of pairs) {
-    upTo(x, y);
+  for (const pair of pairs) {
+    upTo(pair.a, pair.b);
     const [ours, theirs] = [sinceA.pass(a[i++]!), sinceB.pass(b[j++]!)];
-    if (ours.step.kind !== 'call') {
-      rows.push({ path, a: ours, b: theirs, from: { a: 0, b: 0 } });
-      continue;
-    }
-    const [fromA, fromB] = [sinceA.take(), sinceB.take()];
-    // A history that was rewritten in one of them can only be held against the other as a whole.
-    const from = fromA === null || fromB === null ? { a: 0, b: 0 } : { a: fromA, b: fromB };
-    rows.push({ path, a: ours, b: theirs, from });
+    const from = ours.step.kind === 'call' ? newSince(sinceA.take(), sinceB.take()) : NOWHERE;
+    rows.push({ path, a: ours, b: theirs, from: pair.isExact ? null : from });
   }
   upTo(a.length, b.length);
   return rows;
 }
+
+const NOWHERE: From = { a: 0, b: 0 };
+
+/** A history that was rewritten in one of them can only be held against the other as a whole. */
+const newSince = (a: number | null, b: number | null): From =>
+  a === null || b === null ? NOWHERE : { a, b };
 
 /** Where the history begins to be new since the last pair of calls, over the calls between that have no counterpart. */
 function createSince() {

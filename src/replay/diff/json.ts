@@ -26,16 +26,30 @@ export function diffJson(a: unknown, b: unknown, volatility: Volatility): JsonDi
 }
 
 /**
- * Text as the JSON object or array that it is; `undefined` where it is none. A number or a word that happens to be JSON is
- * better compared as text.
+ * Text as the JSON object or array that it is; `undefined` where it is none, or is nested so deep that it is better compared
+ * as text, as is a number or a word that happens to be JSON.
  */
 export function parseDocument(text: string): object | undefined {
-  if (!/^\s*[[{]/.test(text)) return undefined;
+  if (!/^\s*[[{]/.test(text) || isNestedTooDeep(text)) return undefined;
   try {
     return JSON.parse(text) as object;
   } catch {
     return undefined;
   }
+}
+
+const NESTING_MAX = 1_000;
+
+/** Counts brackets; those in texts too, which makes no difference to documents that people write. */
+function isNestedTooDeep(text: string): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '[' || character === '{') depth++;
+    else if (character === ']' || character === '}') depth--;
+    if (depth > NESTING_MAX) return true;
+  }
+  return false;
 }
 
 /**

@@ -11,7 +11,8 @@ import type { Volatility } from './volatile.ts';
 const LINES_FROM = 20_000;
 const WORDS_MAX = 60_000;
 
-const WORD = /[\p{L}\p{N}_]+|\s+|./gsu;
+/** A word or another character with a blank that comes after it, or more blanks. */
+const WORD = /(?:[\p{L}\p{N}_]+|\S) ?|\s+/gu;
 const LINE = /[^\n]*\n|[^\n]+/g;
 
 export function diffText(a: string, b: string, volatility: Volatility): Piece[] {
@@ -35,11 +36,14 @@ function byWord(a: string, b: string, volatility: Volatility, pieces: Pieces): v
     replaced(a, b, pieces);
     return;
   }
-  // Values of one rule are aligned as if they were the same, and then looked at as pairs.
-  hunks(wordsOf(a, volatility), wordsOf(b, volatility), ({ rule, text }) => (rule ? `\u0000${rule}` : text), {
+  hunks(wordsOf(a, volatility), wordsOf(b, volatility), ({ key }) => key, {
     same: (x, y) => {
       if (x.text === y.text) pieces.same(x.text);
-      else if (volatility.isVolatile(x.text, y.text, x.rule)) pieces.volatile(x.text, y.text);
+      else if (x.rule === '') {
+        // A blank after the word that only one of them has.
+        pieces.same(x.key);
+        pieces.other(x.text.slice(x.key.length), y.text.slice(y.key.length));
+      } else if (volatility.isVolatile(x.text, y.text, x.rule)) pieces.volatile(x.text, y.text);
       else pieces.other(x.text, y.text);
     },
     other: (gone, come) => pieces.other(joined(gone), joined(come)),
@@ -48,21 +52,26 @@ function byWord(a: string, b: string, volatility: Volatility, pieces: Pieces): v
 
 interface Word {
   text: string;
+  /** What it is aligned by: blanks do not matter, and volatile values of one rule are as good as the same. */
+  key: string;
   /** Which rule for volatile values it matches; `''` for none. */
   rule: string;
 }
+
+const keyOf = (word: string): string =>
+  word.length > 1 && word.endsWith(' ') ? word.trimEnd() || word : word;
 
 const joined = (words: readonly Word[]): string => words.map(({ text }) => text).join('');
 
 function wordsOf(text: string, volatility: Volatility): Word[] {
   const words: Word[] = [];
   const plain = (part: string) => {
-    for (const word of part.match(WORD) ?? []) words.push({ text: word, rule: '' });
+    for (const word of part.match(WORD) ?? []) words.push({ text: word, key: keyOf(word), rule: '' });
   };
   let end = 0;
   for (const { at, value, rule } of volatility.find(text)) {
     plain(text.slice(end, at));
-    words.push({ text: value, rule });
+    words.push({ text: value, key: `\u0000${rule}`, rule });
     end = at + value.length;
   }
   plain(text.slice(end));
@@ -153,6 +162,12 @@ class Pieces {
   }
 
   #close(): void {
+    // A blank that both end with is no part of the change.
+    if (this.#blanks === '' && this.#gone.endsWith(' ') && this.#come.endsWith(' ')) {
+      this.#gone = this.#gone.slice(0, -1);
+      this.#come = this.#come.slice(0, -1);
+      this.#blanks = ' ';
+    }
     if (this.#gone !== '') this.#all.push(['-', this.#gone]);
     if (this.#come !== '') this.#all.push(['+', this.#come]);
     this.#gone = '';

@@ -1,5 +1,4 @@
 import type { Clock } from '../../clock.ts';
-import { LoopscopeError } from '../../errors.ts';
 import { readVerdict } from '../../gateway/verdict.ts';
 import type { LoopDefinition, VerdictRule } from '../../registry/loop.ts';
 import { runTraceId } from '../../span/ids.ts';
@@ -8,6 +7,7 @@ import { type Carry, carry } from './carry.ts';
 import { isToolResult, textOf, toolUses } from './message-parts.ts';
 import { type Normaliser, normaliser, type Rule } from './normalise.ts';
 import { callWith, isMaker, isOverridden, type Overrides, openingWith, versionsOf } from './overrides.ts';
+import { requirePlayable } from './playable.ts';
 import type { Divergence, Mode, ModelPort, Played, ToolPort, ToolUse } from './ports.ts';
 import { type Place, placesOf } from './threads.ts';
 import { recordedText, type ToolResults, toolResults } from './tool-results.ts';
@@ -53,22 +53,6 @@ export async function playRecording(recording: Recording, options: PlayOptions):
   requirePlayable(recording, options.mode);
   const drive = new Drive(recording, options);
   return await drive.play();
-}
-
-/** Refuses a recording that lacks what has to be said. */
-function requirePlayable({ steps, run, gaps }: Recording, mode: Mode): void {
-  const calls = steps.filter((step) => step.kind === 'call');
-  const lacking = calls.find(({ input, output }) => (mode === 'exact' ? output === null : input === null));
-  if (calls.length > 0 && !lacking) return;
-  const why = gaps[0]?.message ?? 'Record the loop with `capture: full`.';
-  throw new LoopscopeError(
-    'recording_incomplete',
-    calls.length === 0
-      ? `Run ${run} has no call of a model on record: there is nothing to play. ${why}`
-      : `Run ${run} cannot be played: what ${mode === 'exact' ? 'was answered to' : 'was asked in'} step ${
-          steps.indexOf(lacking!) + 1
-        } is not on record. ${why}`,
-  );
 }
 
 /** An agent's conversation as the replay has it. */
@@ -242,7 +226,7 @@ class Drive {
     const step = this.recording.steps[i] as ModelCall;
     const began = this.transcript.begin();
     const { tools } = this.options;
-    if (tools) {
+    if (tools && !this.results.isDelegated(use)) {
       const done = await tools(use);
       if (done.outcome === 'done') {
         this.transcript.tool(began, use, step, done.result);

@@ -1,4 +1,4 @@
-import type { ModelCall, Recording, ToolCall } from '../recording.ts';
+import type { ModelCall, Recording } from '../recording.ts';
 
 /**
  * What playing a run again needs of the world, and what comes of it. The drive itself asks nothing but these ports: a
@@ -103,5 +103,3 @@ export interface Played {
   /** Text of the maker's last answer; `null` where there is none. */
   output: string | null;
 }
-
-export type { ToolCall };

@@ -3,26 +3,24 @@ import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import type { Clock } from '../../clock.ts';
 import { LoopscopeError } from '../../errors.ts';
-import { identify } from '../../gateway/identity.ts';
 import { openai } from '../../gateway/openai.ts';
 import type { Prices } from '../../gateway/price.ts';
-import { asObject, type GatewayError, type Operation, type Protocol } from '../../gateway/protocol.ts';
+import { asObject, type Operation, type Protocol } from '../../gateway/protocol.ts';
 import { type CallRoute, readRoute } from '../../gateway/route.ts';
 import type { LoopDefinition } from '../../registry/loop.ts';
-import { LIMITS } from '../../span/limits.ts';
 import type { Recording } from '../recording.ts';
 import { render } from './answers.ts';
 import { askedTools, providerTools } from './asked-tools.ts';
 import { askFresh, type FreshAnswer } from './fresh.ts';
 import type { ReplayTarget } from './gateway-call.ts';
-import { jsonText } from './message-parts.ts';
 import type { Overrides } from './overrides.ts';
 import { patched } from './patch.ts';
 import type { FreshCall, Mode } from './ports.ts';
+import { type LoopCall, readCall } from './read-call.ts';
 import { sendRendered } from './send.ts';
+import { readBody, refuse, sendJson } from './serve-http.ts';
 import type { Session } from './session.ts';
 import { readStatement } from './statements.ts';
-import { readParameters } from './wire/parameters.ts';
 import type { Api } from './wire/wire.ts';
 
 /**
@@ -118,14 +116,11 @@ async function handle(
   }
 }
 
-interface Asked {
+interface Asked extends LoopCall {
   route: CallRoute;
   operation: Operation;
   request: IncomingMessage;
   response: ServerResponse;
-  api: Api;
-  json: Record<string, unknown>;
-  call: FreshCall;
 }
 
 async function answerCall(options: ServeOptions, asked: Asked): Promise<void> {
@@ -181,6 +176,8 @@ async function answerFresh(
   const changed = { ...call, model: facts.model ?? call.model, input: facts.messages() };
   session.keep(changed, atMs, outcomeOf(said), found, true);
   if (said.outcome === 'answered') requireAllowed(options, call, api, said.said);
+  // Another answer may have ended the replay in the meantime.
+  if (session.stopped !== undefined) throw new LoopscopeError('tool_withheld', session.stopped);
   if (said.outcome === 'unreachable') throw new LoopscopeError('provider_unreachable', said.message);
   response.writeHead(said.status, said.headers);
   response.end(said.text);
@@ -219,57 +216,6 @@ const eventsOf = (frames: readonly { text: string }[]): unknown[] =>
     return data === '[DONE]' ? [] : [JSON.parse(data) as unknown];
   });
 
-async function readCall(
-  { recording, definition }: ServeOptions,
-  route: CallRoute,
-  operation: Operation,
-  { headers }: IncomingMessage,
-  body: Buffer,
-): Promise<Pick<Asked, 'api' | 'json' | 'call'>> {
-  const json = parseBody(body);
-  const api: Api =
-    route.protocol.api === 'anthropic' ? 'messages' : (operation.apiType ?? 'chat_completions');
-  const facts = operation.readRequest(json);
-  const { loop } = recording;
-  const path = route.loop === undefined ? { loop, ...route } : route;
-  const caller = await identify(
-    headers,
-    { ...path, loop: path.loop ?? loop },
-    {
-      keys: { find: () => ({ keyId: '', loop, agent: '' }) },
-      registry: () => ({
-        loops: new Map(),
-        loop: (name) => (name === loop ? definition : undefined),
-      }),
-    },
-    false,
-  );
-  const calls = recording.steps.filter((step) => step.kind === 'call');
-  const parentAgent = caller.parentAgent ?? '';
-  // A loop whose key said who is calling says it no more: its calls are the maker's.
-  const known =
-    calls.find((c) => c.agent === caller.agent && c.parentAgent === parentAgent) ??
-    calls.find((c) => c.agent === caller.agent);
-  const isNamed = route.agent !== undefined || headers['x-loop-agent'] !== undefined;
-  const like = known ?? (isNamed ? undefined : (calls.find((c) => c.role === 'maker') ?? calls[0]));
-  return {
-    api,
-    json,
-    call: {
-      agent: like?.agent ?? caller.agent,
-      role: like?.role ?? caller.role,
-      parentAgent: known || !like ? parentAgent : like.parentAgent,
-      provider: route.provider,
-      api,
-      stream: facts.stream === true,
-      model: facts.model ?? '',
-      parameters: readParameters(api, json),
-      toolDefinitions: facts.tools ?? null,
-      input: facts.messages(),
-    },
-  };
-}
-
 const otherApi = ({ providerName }: ServeOptions, step: { provider: string; api: Api | null }) =>
   [providerName(step.provider), step.api === 'messages' ? 'anthropic' : 'openai'] as const;
 
@@ -296,45 +242,4 @@ function notServed(
       `A replay answers calls of models; ${request.method} ${path} is none, and not on record.`,
     ),
   );
-}
-
-/** In the words of the SDK that asked; `x-should-retry` keeps it from asking again. */
-function refuse(response: ServerResponse, protocol: Protocol, error: LoopscopeError): void {
-  const { status, code, message } = error;
-  const told: GatewayError = { status, code, message };
-  response.setHeader('x-should-retry', 'false');
-  if (status === 413) response.setHeader('connection', 'close');
-  sendJson(response, status, protocol.errorBody(told));
-}
-
-function sendJson(response: ServerResponse, status: number, body: object): void {
-  const text = jsonText(body);
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-  });
-  response.end(text);
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > LIMITS.gatewayBodyBytesMax)
-      throw new LoopscopeError(
-        'body_too_large',
-        `A request may have ${LIMITS.gatewayBodyBytesMax} bytes; this one has more.`,
-      );
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-function parseBody(body: Buffer): Record<string, unknown> {
-  try {
-    const json = asObject(JSON.parse(body.toString('utf8')));
-    if (json) return json;
-  } catch {}
-  throw new LoopscopeError('bad_input', 'The body of a call is expected to be a JSON object.');
 }

@@ -1,4 +1,5 @@
 import type { ModelCall, Recording, ToolCall } from '../recording.ts';
+import { delegations } from './delegation.ts';
 import { textSimilarity } from './match.ts';
 import { isToolResult, resultText, toolUses } from './message-parts.ts';
 import type { Normaliser } from './normalise.ts';
@@ -24,6 +25,8 @@ export interface RecordedResult {
 
 export interface ToolResults {
   match(use: ToolUse): ToolMatch;
+  /** Whether a use is a sub-agent at work, which is played itself. */
+  isDelegated(use: ToolUse): boolean;
   /** Uses that no model asked for: the loop's own code did. */
   ofCode: ReadonlySet<number>;
 }
@@ -82,8 +85,16 @@ export function toolResults(
     unused.splice(unused.indexOf(found), 1);
     return found;
   };
+  const delegated = delegations(recording);
   return {
     ofCode,
+    isDelegated: ({ agent, tool, arguments: given }) => {
+      const wanted = n.value(given);
+      const same = unused.find(
+        ({ step, wanted: known }) => step.agent === agent && step.tool === tool && known === wanted,
+      );
+      return same !== undefined && delegated.has(same.index);
+    },
     match(use) {
       const wanted = n.value(use.arguments);
       const same = unused.filter((known) => known.step.tool === use.tool && known.wanted === wanted);

@@ -1,6 +1,7 @@
 import { LoopscopeError } from '../../errors.ts';
 import type { LoopDefinition } from '../../registry/loop.ts';
 import type { Recording } from '../recording.ts';
+import { delegations } from './delegation.ts';
 
 /**
  * What a replay may carry out. A tool is carried out only where the registry marks it safe, or the caller names it among
@@ -43,7 +44,7 @@ const list = (names: readonly string[]) => names.map(quoted).join(', ');
 const shown = (name: string) => (/^[\w.-]+$/.test(name) ? name : quoted(name));
 
 /** The tools that a run used, each once. */
-export const usedTools = ({ steps }: Recording): string[] => [
+export const usedTools = ({ steps }: Pick<Recording, 'steps'>): string[] => [
   ...new Set(steps.flatMap((step) => (step.kind === 'tool' ? [step.tool] : []))),
 ];
 
@@ -56,7 +57,9 @@ export function requireLive(
   guard: ToolGuard,
   tools: readonly ToolDefinition[] | undefined,
 ): void {
-  const used = usedTools(recording);
+  const delegated = delegations(recording);
+  const steps = recording.steps.filter((_, i) => !delegated.has(i));
+  const used = usedTools({ steps });
   const unsafe = used.filter((tool) => !guard.allows(tool));
   if (unsafe.length > 0) throw new LoopscopeError('replay_refused', guard.refusal(unsafe));
   const without = tools

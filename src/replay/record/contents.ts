@@ -22,6 +22,7 @@ export class Contents {
   readonly #absent: Gap['why'];
   readonly #nothing: Gap['why'];
   readonly #shared = new Map<string, unknown>();
+  readonly #histories = new Histories<readonly Message[]>();
 
   /** `capture`: what the registry says is kept now. */
   constructor(stored: ReadonlyMap<string, StoredContent>, capture: 'off' | 'hashed' | 'full' | undefined) {
@@ -31,9 +32,20 @@ export class Contents {
     this.#nothing = capture === 'off' ? 'not_captured' : 'not_recorded';
   }
 
-  /** Hashes of all that is read of a span. */
-  static *hashesOf({ attributes: a, contents }: RecordedSpan): Generator<string> {
-    yield* hashes(a[A.inputMessageHashes]);
+  /** Hashes of all that is read of spans; not each as often as histories tell it. */
+  static *hashesOf(spans: Iterable<RecordedSpan>): Generator<string> {
+    const histories = new Histories<true>();
+    for (const span of spans) {
+      const list = span.attributes[A.inputMessageHashes];
+      if (list !== undefined) {
+        yield* hashes(histories.get(list)?.rest ?? list);
+        histories.set(list, true);
+      }
+      yield* Contents.#ownHashes(span);
+    }
+  }
+
+  static *#ownHashes({ attributes: a, contents }: RecordedSpan): Generator<string> {
     yield* hashes(a[A.outputMessageHashes]);
     const { [A.inputTextHash]: input, [A.outputTextHash]: output } = a;
     if (input !== undefined && a[A.inputMessageHashes] === undefined) yield input;
@@ -106,7 +118,9 @@ export class Contents {
     if (told !== undefined && !PARTLY.has(told)) return { value: null, why: told };
     const value: Message[] = [];
     if (list !== undefined) {
-      for (const hash of hashes(list)) {
+      const before = this.#histories.get(list);
+      if (before) for (const message of before.of) value.push(message);
+      for (const hash of hashes(before ? before.rest : list)) {
         const messages = this.#share(hash, () => {
           const stored = this.#stored.get(hash);
           return stored && readMessages(stored.role || role, stored.content);
@@ -114,6 +128,7 @@ export class Contents {
         if (!messages) return { value: null, why: this.#absent };
         for (const message of messages) value.push(message);
       }
+      this.#histories.set(list, value);
       return { value, why: told };
     }
     if (textHash !== undefined) {
@@ -172,8 +187,12 @@ export class Contents {
   }
 
   #share<T>(key: string, make: () => T): T {
-    if (!this.#shared.has(key)) this.#shared.set(key, make());
-    return this.#shared.get(key) as T;
+    let value = this.#shared.get(key) as T | undefined;
+    if (value === undefined) {
+      value = make();
+      this.#shared.set(key, value);
+    }
+    return value as T;
   }
 }
 
@@ -203,6 +222,33 @@ const AI_SDK_ANSWER: readonly string[] = [
   'ai.response.toolCalls',
 ];
 const READ = [A.systemInstructions, ...DEFINITIONS, ...ARGUMENTS, ...RESULTS, ...AI_SDK_ANSWER];
+
+/**
+ * What was made of the lists of hashes that histories are. A history mostly goes on from one before it, whose list it then
+ * begins with, and only the rest is new.
+ */
+class Histories<T> {
+  /** By how they begin, the newest of each. */
+  readonly #newest = new Map<string, { list: string; of: T }>();
+
+  /** Of the history that `list` goes on from, and what it adds, as a list. */
+  get(list: string): { of: T; rest: string } | undefined {
+    const before = this.#newest.get(list.slice(0, BEGINNING));
+    if (!before || !list.startsWith(before.list.slice(0, -1))) return undefined;
+    const rest = list.slice(before.list.length - 1);
+    // What follows is a comma and more, or the end.
+    return rest.startsWith(',') || rest === ']'
+      ? { of: before.of, rest: `[${rest.replace(',', '')}` }
+      : undefined;
+  }
+
+  set(list: string, of: T): void {
+    if (list.length > 2) this.#newest.set(list.slice(0, BEGINNING), { list, of });
+  }
+}
+
+/** Two hashes: what an agent is told first, and what it is asked. */
+const BEGINNING = 72;
 
 function hashes(list: string | undefined): string[] {
   if (list === undefined) return [];

@@ -62,9 +62,8 @@ export function recordingFromSpans(trace: RecordedTrace): Recording {
 }
 
 /** Hashes of all content that the spans of a recording refer to. */
-export function* hashesOf(spans: readonly RecordedSpan[]): Generator<string> {
-  for (const span of spans) if (isCall(span) || isTool(span)) yield* Contents.hashesOf(span);
-}
+export const hashesOf = (spans: readonly RecordedSpan[]): Iterable<string> =>
+  Contents.hashesOf(spans.filter((span) => isCall(span) || isTool(span)));
 
 /**
  * The spans that are the run's. Another run may share its trace, and so may the spans of tools, which the loop's own
@@ -104,6 +103,8 @@ interface Placed {
 /** Reads the spans of a run one by one, and then what model calls tell of tools. */
 class StepReader {
   readonly #spans: readonly RecordedSpan[];
+  /** Those of the trace, the run's own or not: calls and agents may have others between them. */
+  readonly #all: readonly RecordedSpan[];
   readonly #origin: number;
   readonly #gaps: Gaps;
   readonly #agents: Agents;
@@ -114,6 +115,7 @@ class StepReader {
 
   constructor(trace: RecordedTrace, spans: readonly RecordedSpan[], origin: number, gaps: Gaps) {
     this.#spans = spans;
+    this.#all = trace.spans;
     this.#origin = origin;
     this.#gaps = gaps;
     this.#agents = new Agents(trace.spans);
@@ -121,7 +123,7 @@ class StepReader {
   }
 
   steps(): Step[] {
-    const outer = outerCalls(this.#spans);
+    const outer = outerCalls(this.#spans, this.#all);
     for (const span of this.#spans) {
       const kind = kindOf(span.record);
       if (isTool(span)) this.#tool(span);
@@ -179,7 +181,7 @@ class StepReader {
     this.#placed.push({ us: span.startUs, step: call });
     this.#gap(call, span, 'input', input, missing);
     // A call that failed has no answer, and nobody misses it.
-    if (call.error === null || output.why !== 'not_recorded')
+    if (call.error === null || missing.output !== undefined || output.why !== 'not_recorded')
       this.#gap(call, span, 'output', output, missing);
     this.#gap(call, span, 'tool_definitions', toolDefinitions, missing);
     if (a[A.verdictPass] !== undefined) this.#verdictOf(span, call);
@@ -281,8 +283,8 @@ class StepReader {
 }
 
 /** Model calls that have another one below them: an instrumentation's, around the gateway's or another one's. */
-function outerCalls(spans: readonly RecordedSpan[]): Set<RecordedSpan> {
-  const byId = new Map(spans.map((span) => [span.traceId + span.spanId, span]));
+function outerCalls(spans: readonly RecordedSpan[], all: readonly RecordedSpan[]): Set<RecordedSpan> {
+  const byId = new Map(all.map((span) => [span.traceId + span.spanId, span]));
   const outer = new Set<RecordedSpan>();
   for (const span of spans) {
     if (!isCall(span) || isOurs(span)) continue;

@@ -37,7 +37,8 @@ export class Gaps {
 /** A gap in the words that it has everywhere. */
 export function gapOf(what: Gap['what'], why: Gap['why'], steps: number[]): Gap {
   const times = steps.length === 0 ? '' : ` (${steps.length} ${steps.length === 1 ? 'step' : 'steps'})`;
-  return { what, steps, why, message: `${WHAT[what]}${times}: ${WHY[why]}. ${MEANS[what]}` };
+  const means = why === 'redacted' ? 'A replay works with what stands in their place.' : MEANS[what];
+  return { what, steps, why, message: `${WHAT[what]}${times}: ${WHY[why]}. ${means}` };
 }
 
 const WHAT: Record<Gap['what'], string> = {

@@ -145,7 +145,7 @@ FROM
                         texts[3] = '*', has(weekdays, toDayOfWeek(day) % 7),
                         texts[5] = '*', has(fields[3], toDayOfMonth(day)),
                         has(fields[3], toDayOfMonth(day)) OR has(weekdays, toDayOfWeek(day) % 7)),
-                arrayMap(back -> toDate(now('UTC')) - back, range(if(is_plain, 800, 0)))), 1, 3) AS days
+                arrayMap(back -> toDate(now('UTC')) - back, range(multiIf(NOT is_plain, 0, texts[3] = '*' AND texts[4] = '*', 15, 800)))), 1, 3) AS days
         FROM
         (
             SELECT loop, owner, schedule, is_plain, texts, fields, arrayMap(weekday -> weekday % 7, fields[5]) AS weekdays
@@ -168,7 +168,6 @@ FROM
                                         multiIf(
                                             part[1] = '*', highest,
                                             position(part[1], '-') > 0, toInt32OrZero(splitByChar('-', part[1])[2]),
-                                            length(part) > 1, highest,
                                             toInt32OrZero(part[1])),
                                         greatest(toInt32OrZero(part[2]), 1)),
                                     arrayMap(part -> splitByChar('/', part), splitByChar(',', field)))),
@@ -212,114 +211,27 @@ FROM
     )
 );
 
--- Every loop that is registered or ever made a run, with the state that `status` shows.
+-- Every loop that is registered or ever made a run, with the state that `status` shows. One pass over the runs: whatever is
+-- nested deeper costs more to plan than to do.
 CREATE VIEW IF NOT EXISTS {{database}}.loop_states {{on_cluster}}
-AS WITH
-    -- Of the alerts that fire the newest; one that says that nobody measures the loop only where there is no other.
-    firing AS
-    (
-        SELECT *
-        FROM {{database}}.alerts_now
-        WHERE state = 'firing' AND NOT is_notice
-        ORDER BY kind = 'unmeasured', started_at DESC, alert_id
-        LIMIT 1 BY loop
-    ),
-    measured AS
-    (
-        SELECT loop FROM {{database}}.eval_scores UNION DISTINCT SELECT loop FROM {{database}}.labels
-    ),
-    recent AS
-    (
-        SELECT loop, toDateTime64(max(started_at), 3) AS last_run_at, countIf(checker_pass IS NOT NULL) AS verdicts, countIf(checker_pass = 1) AS passes
-        FROM
-        (
-            SELECT loop, run_id, started_at, checker_pass
-            FROM {{database}}.runs
-            ORDER BY started_at DESC, run_id DESC
-            LIMIT 20 BY loop
-        )
-        GROUP BY loop
-    ),
-    -- Verdicts since the change that an alert tells of, of runs that are over.
-    since_change AS
-    (
-        SELECT r.loop AS loop, avg(r.checker_pass) AS pass_rate
-        FROM {{database}}.runs AS r
-        INNER JOIN firing AS f ON f.loop = r.loop
-        WHERE r.loop IN (SELECT loop FROM firing) AND r.loop IN (SELECT loop FROM measured)
-            AND (r.state != 'running' OR r.ended_at < now64(3) - INTERVAL 300 SECOND)
-            AND toUnixTimestamp64Milli(r.started_at) >= toUnixTimestamp64Milli(f.change_at)
-        GROUP BY r.loop
-    ),
-    standing AS
-    (
-        SELECT
-            h.loop AS loop,
-            multiIf(max(h.phase = 'alarmed'), 'alarmed', max(h.phase = 'watching'), 'watching', 'learning') AS phase,
-            argMax(h.e_value, h.e_value / h.threshold) AS e_value,
-            argMax(h.threshold, h.e_value / h.threshold) AS threshold,
-            max(h.regime) AS regime
-        FROM
-        (
-            SELECT * FROM {{database}}.detector_history ORDER BY at DESC LIMIT 1 BY loop, stream
-        ) AS h
-        WHERE h.is_scored
-        GROUP BY h.loop
-    ),
-    -- The latest golden scores since the last change of level: at most 200.
-    golden AS
-    (
-        -- Wilson's interval, 95 %: evals/stats/binomial-interval.ts.
-        SELECT
-            loop,
-            n,
-            toNullable(points / n) AS mean,
-            1.959963984540054 AS z,
-            z * sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) AS half,
-            if(points = 0, 0, (mean + z * z / (2 * n) - half) / (1 + z * z / n)) AS low,
-            if(points = n, 1, (mean + z * z / (2 * n) + half) / (1 + z * z / n)) AS high
-        FROM
-        (
-            SELECT l.loop AS loop, count() AS n, sum(l.score) AS points
-            FROM
-            (
-                SELECT loop, started_at, score, row_number() OVER (PARTITION BY loop ORDER BY started_at DESC, run_id DESC) AS recency
-                FROM
-                (
-                    SELECT r.loop AS loop, r.run_id AS run_id, r.started_at AS started_at, assumeNotNull(g.golden_score) AS score
-                    FROM {{database}}.golden_scores AS g
-                    INNER JOIN (SELECT loop, run_id, started_at, ended_at, state FROM {{database}}.runs) AS r
-                        ON r.loop = g.loop AND r.run_id = g.run_id
-                    WHERE r.state != 'running' OR r.ended_at < now64(3) - INTERVAL 300 SECOND
-                    ORDER BY started_at DESC, run_id DESC
-                    LIMIT 200 BY loop
-                )
-            ) AS l
-            LEFT JOIN standing AS s ON s.loop = l.loop
-            LEFT JOIN (SELECT loop, change_at FROM firing WHERE kind != 'unmeasured') AS f ON f.loop = l.loop
-            WHERE if(f.loop != '', toUnixTimestamp64Milli(l.started_at) >= toUnixTimestamp64Milli(f.change_at),
-                s.regime = 0 OR l.recency <= s.regime)
-            GROUP BY l.loop
-        )
-    )
-SELECT
+AS SELECT
     loop,
-    multiIf(
-        alerting AND alert_kind IN ('golden_drop', 'no_effect', 'output_collapse') AND pass_rate_since >= 0.5, 'silently_failing',
-        alerting AND coalesce(pass_rate_since, 0) < 0.5, 'failing',
-        recent_verdicts >= 5 AND recent_passes / recent_verdicts < 0.5, 'failing',
-        alerting OR phase = 'alarmed', 'suspect',
-        phase = 'watching' AND (e_value >= 0.01 * threshold OR golden_high < 0.5), 'suspect',
-        last_run_at IS NULL OR last_run_at < due_before_at, 'idle',
-        phase = 'learning' OR alert_kind = 'unmeasured', 'unmeasured',
-        schedule = '' AND last_run_at < now64(3) - INTERVAL 7 DAY, 'idle',
-        'healthy') AS state,
+    ['silently_failing', 'failing', 'suspect', 'idle', 'unmeasured', 'healthy'][rank] AS state,
     -- Worst first.
-    indexOf(['silently_failing', 'failing', 'suspect', 'idle', 'unmeasured', 'healthy'], state) AS rank,
+    multiIf(
+        alerting AND alert_kind IN ('golden_drop', 'no_effect', 'output_collapse') AND pass_rate_since >= 0.5, 1,
+        alerting AND coalesce(pass_rate_since, 0) < 0.5, 2,
+        recent_verdicts >= 5 AND recent_passes / recent_verdicts < 0.5, 2,
+        alerting OR phase = 'alarmed', 3,
+        phase = 'watching' AND (e_value >= 0.01 * threshold OR golden_high < 0.5), 3,
+        last_run_at IS NULL OR last_run_at < due_before_at, 4,
+        phase = 'learning' OR alert_kind = 'unmeasured', 5,
+        schedule = '' AND last_run_at < now64(3) - INTERVAL 7 DAY, 4,
+        6) AS rank,
     owner,
     registered,
     last_run_at,
-    if(alerting, change_at, if(state = 'idle', last_run_at, NULL)) AS since,
+    if(alerting, change_at, NULL) AS since,
     alert_id,
     alert_kind,
     what_changed,
@@ -333,35 +245,121 @@ SELECT
 FROM
 (
     SELECT
-        n.loop AS loop,
+        if(d.loop != '', d.loop, t.loop) AS loop,
         d.owner AS owner,
         d.schedule AS schedule,
         d.due_before_at AS due_before_at,
-        CAST(d.loop != '' AS UInt8) AS registered,
-        r.verdicts AS recent_verdicts,
-        r.passes AS recent_passes,
-        if(r.loop = '', NULL, r.last_run_at) AS last_run_at,
-        f.kind NOT IN ('', 'unmeasured') AS alerting,
-        f.alert_id AS alert_id,
-        f.kind AS alert_kind,
-        f.change_at AS change_at,
-        f.what_changed AS what_changed,
-        c.pass_rate AS pass_rate_since,
-        if(s.phase = '', 'learning', s.phase) AS phase,
-        s.e_value AS e_value,
-        s.threshold AS threshold,
-        ifNull(g.n, 0) AS golden_n,
-        g.mean AS golden_score,
-        g.low AS golden_low,
-        g.high AS golden_high
-    FROM
+        CAST(d.loop != '' OR t.is_registered AS UInt8) AS registered,
+        if(t.loop = '', NULL, t.last_run_at) AS last_run_at,
+        t.recent_verdicts AS recent_verdicts,
+        t.recent_passes AS recent_passes,
+        t.pass_rate_since AS pass_rate_since,
+        t.alert_kind NOT IN ('', 'unmeasured') AS alerting,
+        t.alert_id AS alert_id,
+        t.alert_kind AS alert_kind,
+        t.change_at AS change_at,
+        t.what_changed AS what_changed,
+        if(t.phase = '', 'learning', t.phase) AS phase,
+        t.e_value AS e_value,
+        t.threshold AS threshold,
+        t.n AS golden_n,
+        if(t.n = 0, NULL, t.points / t.n) AS golden_score,
+        if(t.n = 0, NULL, t.golden_interval.1) AS golden_low,
+        if(t.n = 0, NULL, t.golden_interval.2) AS golden_high
+    FROM {{database}}.loop_schedules AS d
+    FULL JOIN
     (
-        SELECT loop FROM {{database}}.run_parts UNION DISTINCT SELECT loop FROM {{database}}.registry_versions
-    ) AS n
-    LEFT JOIN {{database}}.loop_schedules AS d ON d.loop = n.loop
-    LEFT JOIN recent AS r ON r.loop = n.loop
-    LEFT JOIN firing AS f ON f.loop = n.loop
-    LEFT JOIN since_change AS c ON c.loop = n.loop
-    LEFT JOIN standing AS s ON s.loop = n.loop
-    LEFT JOIN golden AS g ON g.loop = n.loop
+        -- Wilson's interval, 95 %: evals/stats/binomial-interval.ts.
+        SELECT
+            *,
+            arrayMap(
+                (mean, half, scale) -> (
+                    if(mean = 0, 0., (mean + 1.9207294103470554 / n - half) / scale),
+                    if(mean = 1, 1., (mean + 1.9207294103470554 / n + half) / scale)),
+                [points / n],
+                [1.959963984540054 * sqrt(points / n * (1 - points / n) / n + 0.9603647051735277 / (n * n))],
+                [1 + 3.841458820694111 / n])[1] AS golden_interval
+        FROM
+        (
+            SELECT
+                r.loop AS loop,
+                r.last_run_at AS last_run_at,
+                r.is_registered AS is_registered,
+                arrayCount(run -> run.3 != 2, arraySlice(r.newest_first, 1, 20)) AS recent_verdicts,
+                arrayCount(run -> run.3 = 1, arraySlice(r.newest_first, 1, 20)) AS recent_passes,
+                -- Of runs that are over.
+                arrayFilter(run -> run.4 AND NOT (is_alerting AND run.1 < toUnixTimestamp64Milli(f.change_at)), r.newest_first) AS since,
+                -- Verdicts since the change that an alert tells of.
+                arrayFilter(run -> run.3 != 2 AND is_alerting AND r.is_measured, since) AS verdicts,
+                if(empty(verdicts), NULL, arrayAvg(run -> run.3, verdicts)) AS pass_rate_since,
+                -- The latest golden scores since then, or since the last change of level.
+                arraySlice(
+                    arraySlice(arrayFilter(run -> run.5 >= 0, since), 1, 200),
+                    1, if(is_alerting OR s.regime = 0, 200, s.regime)) AS scored,
+                length(scored) AS n,
+                arraySum(run -> run.5, scored) AS points,
+                f.alert_id AS alert_id,
+                f.kind AS alert_kind,
+                f.kind NOT IN ('', 'unmeasured') AS is_alerting,
+                f.change_at AS change_at,
+                f.what_changed AS what_changed,
+                s.phase AS phase,
+                s.e_value AS e_value,
+                s.threshold AS threshold
+            FROM
+            (
+                -- A run is its start, its id, its verdict (2: none), whether it is over, and its score (-1: none).
+                SELECT
+                    r.loop AS loop,
+                    toDateTime64(max(r.started_at), 3) AS last_run_at,
+                    argMax(r.registered, r.started_at) AS is_registered,
+                    loop IN (
+                        SELECT loop FROM {{database}}.eval_scores UNION DISTINCT SELECT loop FROM {{database}}.labels) AS is_measured,
+                    arrayReverseSort(groupArray((
+                        toUnixTimestamp64Milli(r.started_at),
+                        r.run_id,
+                        ifNull(r.checker_pass, 2),
+                        -- As evals count it: a run without an explicit end is over when it was quiet for so long.
+                        r.state != 'running' OR r.ended_at < now64(3) - INTERVAL 300 SECOND,
+                        ifNull(g.golden_score, -1)))) AS newest_first
+                FROM {{database}}.runs AS r
+                LEFT JOIN {{database}}.golden_scores AS g ON g.loop = r.loop AND g.run_id = r.run_id
+                GROUP BY r.loop
+            ) AS r
+            LEFT JOIN
+            (
+                -- The newest that fires; one that says that nobody measures the loop only where there is no other.
+                SELECT *
+                FROM {{database}}.alerts_now
+                WHERE state = 'firing' AND NOT is_notice
+                ORDER BY kind = 'unmeasured', started_at DESC, alert_id
+                LIMIT 1 BY loop
+            ) AS f ON f.loop = r.loop
+            LEFT JOIN
+            (
+                -- Of several suites the worst.
+                SELECT
+                    h.loop AS loop,
+                    multiIf(max(h.phase = 'alarmed'), 'alarmed', max(h.phase = 'watching'), 'watching', 'learning') AS phase,
+                    argMax(h.e_value, h.e_value / h.threshold) AS e_value,
+                    argMax(h.threshold, h.e_value / h.threshold) AS threshold,
+                    max(h.regime) AS regime
+                FROM
+                (
+                    SELECT
+                        loop,
+                        stream,
+                        argMax(d.is_scored, d.at) AS is_scored,
+                        argMax(d.phase, d.at) AS phase,
+                        argMax(d.e_value, d.at) AS e_value,
+                        argMax(d.threshold, d.at) AS threshold,
+                        argMax(d.regime, d.at) AS regime
+                    FROM {{database}}.detector_history AS d
+                    GROUP BY loop, stream
+                ) AS h
+                WHERE h.is_scored
+                GROUP BY h.loop
+            ) AS s ON s.loop = r.loop
+        )
+    ) AS t ON t.loop = d.loop
 );

@@ -62,21 +62,45 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (loop, hour, origin, agent, agent_role, parent_agent, provider, request_model, served_model, error_type)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- How long models take, whoever asks: a table that grows with time and models and not with calls.
+-- The same by model, whoever asks: tables that grow with time and models and not with calls.
 CREATE TABLE IF NOT EXISTS {{database}}.latency_by_minute {{on_cluster}}
 (
     `minute` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     `origin` LowCardinality(String),
     `provider` LowCardinality(String),
     `request_model` LowCardinality(String),
+    `served_model` LowCardinality(String),
     `calls` SimpleAggregateFunction(sum, UInt64),
     `errors` SimpleAggregateFunction(sum, UInt64),
+    `input_tokens` SimpleAggregateFunction(sum, Nullable(UInt64)),
+    `output_tokens` SimpleAggregateFunction(sum, Nullable(UInt64)),
+    `cost_usd` SimpleAggregateFunction(sum, Nullable(Float64)),
     `duration` AggregateFunction(quantileTDigest, Float32),
     `first_chunk` AggregateFunction(quantileTDigest, Float32)
 )
 ENGINE = {{engine:AggregatingMergeTree}}
 PARTITION BY toYYYYMM(minute)
-ORDER BY (minute, origin, provider, request_model)
+ORDER BY (minute, origin, provider, request_model, served_model)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS {{database}}.latency_by_hour {{on_cluster}}
+(
+    `hour` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `origin` LowCardinality(String),
+    `provider` LowCardinality(String),
+    `request_model` LowCardinality(String),
+    `served_model` LowCardinality(String),
+    `calls` SimpleAggregateFunction(sum, UInt64),
+    `errors` SimpleAggregateFunction(sum, UInt64),
+    `input_tokens` SimpleAggregateFunction(sum, Nullable(UInt64)),
+    `output_tokens` SimpleAggregateFunction(sum, Nullable(UInt64)),
+    `cost_usd` SimpleAggregateFunction(sum, Nullable(Float64)),
+    `duration` AggregateFunction(quantileTDigest, Float32),
+    `first_chunk` AggregateFunction(quantileTDigest, Float32)
+)
+ENGINE = {{engine:AggregatingMergeTree}}
+PARTITION BY toYYYYMM(hour)
+ORDER BY (hour, origin, provider, request_model, served_model)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Attempts of calls at the targets of a virtual model.
@@ -110,6 +134,38 @@ CREATE TABLE IF NOT EXISTS {{database}}.outcomes_by_minute {{on_cluster}}
 ENGINE = {{engine:AggregatingMergeTree}}
 PARTITION BY toDate(minute)
 ORDER BY (loop, minute)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+-- The roles' own metrics, of which there is a reading every 15 seconds, by series: how far a count got, which only grows
+-- while its process (instance) lives, and how a gauge stood last.
+CREATE TABLE IF NOT EXISTS {{database}}.own_counts_by_5_minutes {{on_cluster}}
+(
+    `at` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `service` LowCardinality(String),
+    `name` LowCardinality(String),
+    `instance` String CODEC(ZSTD(1)),
+    `series` UInt64,
+    `attributes` SimpleAggregateFunction(any, Map(String, String)),
+    `value` SimpleAggregateFunction(max, Float64)
+)
+ENGINE = {{engine:AggregatingMergeTree}}
+PARTITION BY toYYYYMM(at)
+ORDER BY (service, name, at, instance, series)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS {{database}}.own_gauges_by_5_minutes {{on_cluster}}
+(
+    `at` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `service` LowCardinality(String),
+    `name` LowCardinality(String),
+    `instance` String CODEC(ZSTD(1)),
+    `series` UInt64,
+    `attributes` SimpleAggregateFunction(any, Map(String, String)),
+    `value` AggregateFunction(argMax, Float64, DateTime)
+)
+ENGINE = {{engine:AggregatingMergeTree}}
+PARTITION BY toYYYYMM(at)
+ORDER BY (service, name, at, instance, series)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 ALTER TABLE {{database}}.calls_by_minute {{on_cluster}} DROP PARTITION ALL;
@@ -163,13 +219,33 @@ ALTER TABLE {{database}}.latency_by_minute {{on_cluster}} DROP PARTITION ALL;
 
 INSERT INTO {{database}}.latency_by_minute
 SELECT
-    minute, origin, provider, request_model,
+    minute,
+    origin, provider, request_model, served_model,
     sum(calls) AS calls,
     sum(errors) AS errors,
+    sum(input_tokens) AS input_tokens,
+    sum(output_tokens) AS output_tokens,
+    sum(cost_usd) AS cost_usd,
     quantileTDigestMergeState(duration) AS duration,
     quantileTDigestMergeState(first_chunk) AS first_chunk
 FROM {{database}}.calls_by_minute
-GROUP BY minute, origin, provider, request_model;
+GROUP BY minute, origin, provider, request_model, served_model;
+
+ALTER TABLE {{database}}.latency_by_hour {{on_cluster}} DROP PARTITION ALL;
+
+INSERT INTO {{database}}.latency_by_hour
+SELECT
+    toStartOfHour(minute) AS hour,
+    origin, provider, request_model, served_model,
+    sum(calls) AS calls,
+    sum(errors) AS errors,
+    sum(input_tokens) AS input_tokens,
+    sum(output_tokens) AS output_tokens,
+    sum(cost_usd) AS cost_usd,
+    quantileTDigestMergeState(duration) AS duration,
+    quantileTDigestMergeState(first_chunk) AS first_chunk
+FROM {{database}}.latency_by_minute
+GROUP BY hour, origin, provider, request_model, served_model;
 
 ALTER TABLE {{database}}.attempts_by_minute {{on_cluster}} DROP PARTITION ALL;
 
@@ -200,6 +276,36 @@ SELECT
 FROM {{database}}.otel_traces
 WHERE Loop != '' AND RunId != '' AND (Record IN ('run', 'effect') OR SpanAttributes['loopscope.verdict.pass'] != '')
 GROUP BY minute, loop;
+
+ALTER TABLE {{database}}.own_counts_by_5_minutes {{on_cluster}} DROP PARTITION ALL;
+
+INSERT INTO {{database}}.own_counts_by_5_minutes
+SELECT
+    toStartOfFiveMinutes(toTimeZone(TimeUnix, 'UTC')) AS at,
+    ServiceName AS service,
+    MetricName AS name,
+    ResourceAttributes['service.instance.id'] AS instance,
+    cityHash64(Attributes) AS series,
+    any(CAST(Attributes, 'Map(String, String)')) AS attributes,
+    max(Value) AS value
+FROM {{database}}.otel_metrics_sum
+WHERE startsWith(ServiceName, 'loopscope-')
+GROUP BY at, service, name, instance, series;
+
+ALTER TABLE {{database}}.own_gauges_by_5_minutes {{on_cluster}} DROP PARTITION ALL;
+
+INSERT INTO {{database}}.own_gauges_by_5_minutes
+SELECT
+    toStartOfFiveMinutes(toTimeZone(TimeUnix, 'UTC')) AS at,
+    ServiceName AS service,
+    MetricName AS name,
+    ResourceAttributes['service.instance.id'] AS instance,
+    cityHash64(Attributes) AS series,
+    any(CAST(Attributes, 'Map(String, String)')) AS attributes,
+    argMaxState(Value, TimeUnix) AS value
+FROM {{database}}.otel_metrics_gauge
+WHERE startsWith(ServiceName, 'loopscope-')
+GROUP BY at, service, name, instance, series;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{database}}.calls_by_minute_mv {{on_cluster}}
 TO {{database}}.calls_by_minute
@@ -249,13 +355,32 @@ GROUP BY hour, origin, loop, agent, agent_role, parent_agent, provider, request_
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{database}}.latency_by_minute_mv {{on_cluster}}
 TO {{database}}.latency_by_minute
 AS SELECT
-    minute, origin, provider, request_model,
+    minute,
+    origin, provider, request_model, served_model,
     sum(calls) AS calls,
     sum(errors) AS errors,
+    sum(input_tokens) AS input_tokens,
+    sum(output_tokens) AS output_tokens,
+    sum(cost_usd) AS cost_usd,
     quantileTDigestMergeState(duration) AS duration,
     quantileTDigestMergeState(first_chunk) AS first_chunk
 FROM {{database}}.calls_by_minute
-GROUP BY minute, origin, provider, request_model;
+GROUP BY minute, origin, provider, request_model, served_model;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{database}}.latency_by_hour_mv {{on_cluster}}
+TO {{database}}.latency_by_hour
+AS SELECT
+    toStartOfHour(minute) AS hour,
+    origin, provider, request_model, served_model,
+    sum(calls) AS calls,
+    sum(errors) AS errors,
+    sum(input_tokens) AS input_tokens,
+    sum(output_tokens) AS output_tokens,
+    sum(cost_usd) AS cost_usd,
+    quantileTDigestMergeState(duration) AS duration,
+    quantileTDigestMergeState(first_chunk) AS first_chunk
+FROM {{database}}.latency_by_minute
+GROUP BY hour, origin, provider, request_model, served_model;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{database}}.attempts_by_minute_mv {{on_cluster}}
 TO {{database}}.attempts_by_minute
@@ -284,3 +409,31 @@ AS SELECT
 FROM {{database}}.otel_traces
 WHERE Loop != '' AND RunId != '' AND (Record IN ('run', 'effect') OR SpanAttributes['loopscope.verdict.pass'] != '')
 GROUP BY minute, loop;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{database}}.own_counts_by_5_minutes_mv {{on_cluster}}
+TO {{database}}.own_counts_by_5_minutes
+AS SELECT
+    toStartOfFiveMinutes(toTimeZone(TimeUnix, 'UTC')) AS at,
+    ServiceName AS service,
+    MetricName AS name,
+    ResourceAttributes['service.instance.id'] AS instance,
+    cityHash64(Attributes) AS series,
+    any(CAST(Attributes, 'Map(String, String)')) AS attributes,
+    max(Value) AS value
+FROM {{database}}.otel_metrics_sum
+WHERE startsWith(ServiceName, 'loopscope-')
+GROUP BY at, service, name, instance, series;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{database}}.own_gauges_by_5_minutes_mv {{on_cluster}}
+TO {{database}}.own_gauges_by_5_minutes
+AS SELECT
+    toStartOfFiveMinutes(toTimeZone(TimeUnix, 'UTC')) AS at,
+    ServiceName AS service,
+    MetricName AS name,
+    ResourceAttributes['service.instance.id'] AS instance,
+    cityHash64(Attributes) AS series,
+    any(CAST(Attributes, 'Map(String, String)')) AS attributes,
+    argMaxState(Value, TimeUnix) AS value
+FROM {{database}}.otel_metrics_gauge
+WHERE startsWith(ServiceName, 'loopscope-')
+GROUP BY at, service, name, instance, series;

@@ -73,13 +73,6 @@ export const worst = scoresOver(
   `(SELECT loop FROM loopscope.loop_states WHERE ${among('loop')} AND last_run_at IS NOT NULL ORDER BY rank, loop LIMIT 1)`,
 );
 
-export const worstName = `
-SELECT loop AS "Loop", state AS "State"
-FROM loopscope.loop_states
-WHERE ${among('loop')} AND last_run_at IS NOT NULL
-ORDER BY rank, loop
-LIMIT 1`;
-
 /** All that changed: alerts, models, registrations, and what people accepted. */
 export const changesOf = (where: string) => `
 SELECT at AS "Time", loop AS "Loop", what AS "What", details AS "Details"
@@ -110,7 +103,7 @@ export const spend = `
 SELECT $__timeInterval(minute) AS time, toString(loop) AS loop, sum(cost_usd) AS spend
 FROM loopscope.calls_by_minute
 WHERE $__timeFilter(minute) AND origin = 'run' AND ${among('loop')}
-  AND loop IN (
+  AND loop GLOBAL IN (
     SELECT loop FROM loopscope.calls_by_minute
     WHERE $__timeFilter(minute) AND origin = 'run' AND ${among('loop')}
     GROUP BY loop ORDER BY sum(cost_usd) DESC LIMIT 12)

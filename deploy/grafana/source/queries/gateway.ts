@@ -1,11 +1,10 @@
 import { increases, levels } from './metrics.ts';
-import { among } from './words.ts';
+import { among, byTime, STEP, STEP_S } from './words.ts';
 
 /** What goes through the gateway: calls from spans, everything else from its own metrics. */
 
 /** All calls, whoever made them: of runs, of probes and of replays. */
-const CALLS = `loopscope.latency_by_minute AS c
-WHERE $__timeFilter(minute) AND ${among('model', 'request_model')}`;
+const CALLS = `${byTime('latency', among('model', 'request_model'))} AS c`;
 
 /** NULL, and no line, where no call says. */
 const quantile = (level: number, state: string) =>
@@ -21,20 +20,19 @@ FROM ${CALLS}`;
 
 /** Calls by the minute in which they began, a second. */
 export const traffic = `
-SELECT $__timeInterval(minute) AS time, toString(provider) AS provider, sum(c.calls) / $__interval_s AS calls
+SELECT ${STEP} AS time, toString(provider) AS provider, sum(c.calls) / ${STEP_S} AS calls
 FROM ${CALLS}
 GROUP BY time, provider
 ORDER BY time, provider`;
 
 export const errors = `
-SELECT $__timeInterval(minute) AS time, if(error_type = '', 'none', toString(error_type)) AS error, sum(c.calls) AS calls
-FROM loopscope.calls_by_minute AS c
-WHERE $__timeFilter(minute) AND ${among('model', 'request_model')}
+SELECT ${STEP} AS time, if(error_type = '', 'none', toString(error_type)) AS error, sum(c.calls) AS calls
+FROM ${byTime('calls', among('model', 'request_model'))} AS c
 GROUP BY time, error
 ORDER BY time, error`;
 
 const latencyOf = (state: string) => `
-SELECT $__timeInterval(minute) AS time,
+SELECT ${STEP} AS time,
   ${quantile(0.5, state)} AS p50, ${quantile(0.95, state)} AS p95, ${quantile(0.99, state)} AS p99
 FROM ${CALLS}
 GROUP BY time
@@ -50,8 +48,7 @@ SELECT provider AS "Provider", request_model AS "Asked", served_model AS "Answer
   sum(c.input_tokens) AS "Tokens in", sum(c.output_tokens) AS "Tokens out", sum(c.cost_usd) AS "Spend",
   ${quantile(0.5, 'duration')} AS "p50", ${quantile(0.95, 'duration')} AS "p95",
   ${quantile(0.95, 'first_chunk')} AS "First chunk, p95"
-FROM loopscope.calls_by_minute AS c
-WHERE $__timeFilter(minute) AND ${among('model', 'request_model')}
+FROM ${CALLS}
 GROUP BY provider, request_model, served_model
 ORDER BY "Calls" DESC
 LIMIT 100`;
@@ -117,25 +114,29 @@ FROM ${levels(
 GROUP BY time, what
 ORDER BY time, what`;
 
-/** What loops used up today of limits they have a file for is the gateway's to know; here is what they spent. */
+/** What loops spent today, and the most that their own files allow them a day. */
 export const budgets = `
-SELECT loop AS "Loop",
-  sumIf(c.cost_usd, minute >= toStartOfDay(now('UTC'))) AS "Spent today",
-  sum(c.cost_usd) AS "In this range",
-  any(l.most) AS "Most a day",
-  if(any(l.most) IS NULL, NULL, sumIf(c.cost_usd, minute >= toStartOfDay(now('UTC'))) / any(l.most)) AS "Used",
-  sum(c.calls) AS "Calls",
-  sum(c.errors) AS "Errors"
-FROM loopscope.calls_by_minute AS c
+SELECT c.loop AS "Loop",
+  c.today AS "Spent today",
+  c.in_range AS "In this range",
+  if(l.loop = '', NULL, l.most) AS "Most a day",
+  if(l.loop = '', NULL, c.today / l.most) AS "Used",
+  c.calls AS "Calls",
+  c.errors AS "Errors"
+FROM (
+  SELECT loop, sumIf(cost_usd, minute >= toStartOfDay(now('UTC'))) AS today, sumIf(cost_usd, $__timeFilter(minute)) AS in_range,
+    sumIf(m.calls, $__timeFilter(minute)) AS calls, sumIf(m.errors, $__timeFilter(minute)) AS errors
+  FROM loopscope.calls_by_minute AS m
+  WHERE (($__timeFilter(minute)) OR minute >= toStartOfDay(now('UTC'))) AND origin = 'run'
+  GROUP BY loop
+) AS c
 LEFT JOIN (
-  SELECT loop, min(toNullable(toFloat64(JSONExtractFloat(rule, 'max', 'cost_usd')))) AS most
+  SELECT loop, min(JSONExtractFloat(rule, 'max', 'cost_usd')) AS most
   FROM (SELECT loop, argMax(content, seen_at) AS content FROM loopscope.registry_versions GROUP BY loop)
   ARRAY JOIN JSONExtractArrayRaw(content, 'limits') AS rule
-  WHERE JSONExtractString(rule, 'window') = 'day' AND JSONHas(rule, 'max', 'cost_usd')
+  WHERE JSONExtractString(rule, 'window') = 'day' AND JSONExtractFloat(rule, 'max', 'cost_usd') > 0
   GROUP BY loop
 ) AS l ON l.loop = c.loop
-WHERE (($__timeFilter(minute)) OR minute >= toStartOfDay(now('UTC'))) AND origin = 'run'
-GROUP BY loop
 ORDER BY "Spent today" DESC
 LIMIT 50`;
 

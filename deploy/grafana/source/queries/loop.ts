@@ -6,7 +6,7 @@ import { chosen, scoredRuns } from './words.ts';
 const LOOP = `loop = ${chosen('loop')}`;
 
 export const state = `
-SELECT state AS "State", what_changed AS "What changed", since AS "Since", owner AS "Owner"
+SELECT state AS "State", nullIf(what_changed, '') AS "What changed", since AS "Since", nullIf(owner, '') AS "Owner"
 FROM loopscope.loop_states
 WHERE ${LOOP}`;
 

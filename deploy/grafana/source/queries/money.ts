@@ -1,9 +1,8 @@
-import { among, scoredRuns } from './words.ts';
+import { among, byTime, STEP, scoredRuns } from './words.ts';
 
 /** What is spent, on what, and what came of it. Costs that nobody knows are not in the sums; calls without one are counted. */
 
-const SPENT = `loopscope.calls_by_minute AS c
-WHERE $__timeFilter(minute) AND origin = 'run' AND ${among('loop')} AND ${among('agent')} AND ${among('model', 'served_model')}`;
+const SPENT = `${byTime('calls', `origin = 'run' AND ${among('loop')} AND ${among('agent')} AND ${among('model', 'served_model')}`)} AS c`;
 
 /** Of whole runs: an outcome is no agent's alone. */
 const RUNS = scoredRuns(`$__timeFilter_ms(started_at) AND ${among('loop')}`);
@@ -19,9 +18,9 @@ SELECT
 FROM ${RUNS}`;
 
 const over = (column: string, label: string) => `
-SELECT $__timeInterval(minute) AS time, if(toString(${column}) = '', 'unknown', toString(${column})) AS ${label}, sum(c.cost_usd) AS spend
+SELECT ${STEP} AS time, if(toString(${column}) = '', 'unknown', toString(${column})) AS ${label}, sum(c.cost_usd) AS spend
 FROM ${SPENT}
-  AND ${column} IN (
+WHERE ${column} GLOBAL IN (
     SELECT ${column} FROM ${SPENT} GROUP BY ${column} ORDER BY sum(c.cost_usd) DESC LIMIT 12)
 GROUP BY time, ${label}
 ORDER BY time, ${label}`;
@@ -81,12 +80,10 @@ export const watching = `
 SELECT what AS "On what", sum(n) AS "How many", sum(spent) AS "Spend"
 FROM (
   SELECT 'probes' AS what, sum(c.calls) AS n, sum(c.cost_usd) AS spent
-  FROM loopscope.calls_by_minute AS c
-  WHERE $__timeFilter(minute) AND origin = 'probe' AND ${among('loop')}
+  FROM ${byTime('calls', `origin = 'probe' AND ${among('loop')}`)} AS c
   UNION ALL
   SELECT 'replays' AS what, sum(c.calls) AS n, sum(c.cost_usd) AS spent
-  FROM loopscope.calls_by_minute AS c
-  WHERE $__timeFilter(minute) AND origin = 'replay' AND ${among('loop')}
+  FROM ${byTime('calls', `origin = 'replay' AND ${among('loop')}`)} AS c
   UNION ALL
   SELECT 'judges' AS what, count(cost_usd) AS n, sum(cost_usd) AS spent
   FROM loopscope.eval_scores

@@ -13,7 +13,8 @@ SELECT
 FROM (
   SELECT MetricName AS name, argMax(Value, TimeUnix) AS value
   FROM loopscope.otel_metrics_gauge
-  WHERE ServiceName IN ('loopscope-collector', 'loopscope-evals') AND $__timeFilter(TimeUnix)
+  WHERE ServiceName IN ('loopscope-collector', 'loopscope-evals')
+    AND TimeUnix >= $__toTime - INTERVAL 10 MINUTE AND TimeUnix <= $__toTime
     AND MetricName IN ('loopscope_collector_spool_oldest_unsent_seconds', 'loopscope_collector_spool_bytes',
       'loopscope_collector_spool_records', 'loopscope_evals_alarms_held', 'loopscope_evals_series_watched')
   GROUP BY name, ResourceAttributes['service.instance.id'], cityHash64(Attributes)
@@ -148,8 +149,9 @@ GROUP BY time
 ORDER BY time`;
 
 export const deliveries = `
-SELECT $__timeInterval(delivered_at) AS time, toString(receiver) AS receiver, count() AS messages
+SELECT $__timeInterval(delivered_at) AS time,
+  concat(receiver, if(outcome = 'given_up', ' (given up)', '')) AS destination, count() AS messages
 FROM loopscope.alert_deliveries
 WHERE $__timeFilter_ms(delivered_at)
-GROUP BY time, receiver
-ORDER BY time, receiver`;
+GROUP BY time, destination
+ORDER BY time, destination`;

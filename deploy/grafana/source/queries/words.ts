@@ -27,3 +27,21 @@ export function wilson(end: 'low' | 'high', mean: string, n: string): string {
   const sign = end === 'low' ? '-' : '+';
   return `if(${n} = 0, NULL, least(greatest((${mean} + ${z * z} / (2 * ${n}) ${sign} ${half}) / (1 + ${z * z} / ${n}), 0), 1))`;
 }
+
+/** From this distance of two points on, panels read what is added up by the hour. */
+const HOURLY_FROM_S = 1800;
+
+/** Seconds between two points of a panel over `byTime`. */
+export const STEP_S = `greatest($__interval_s, if($__interval_s >= ${HOURLY_FROM_S}, 3600, 60))`;
+
+/** When a point over `byTime` is. */
+export const STEP = `toStartOfInterval(minute, toIntervalSecond(${STEP_S}))`;
+
+/** Rows of `calls` or `latency` in the chosen time, by minute or by hour; of the two tables the other one reads nothing. */
+export const byTime = (table: 'calls' | 'latency', where: string): string => `(
+  SELECT * FROM loopscope.${table}_by_minute
+  WHERE $__interval_s < ${HOURLY_FROM_S} AND $__timeFilter(minute) AND ${where}
+  UNION ALL
+  SELECT hour AS minute, * EXCEPT hour FROM loopscope.${table}_by_hour
+  WHERE $__interval_s >= ${HOURLY_FROM_S} AND $__timeFilter(hour) AND ${where}
+)`;

@@ -38,8 +38,13 @@ export function parametersFor(
   if (stop.length > 0 && api === 'chat_completions') fields['stop'] = stop;
   if (stop.length > 0 && api === 'messages') fields['stop_sequences'] = stop;
   const effort = parameters['reasoning.level'];
-  if (typeof effort === 'string' && api === 'chat_completions') fields['reasoning_effort'] = effort;
-  if (typeof effort === 'string' && api === 'responses') fields['reasoning'] = { effort };
+  if (typeof effort === 'string') Object.assign(fields, EFFORT[api](effort));
+  const choice = parameters['tool_choice'];
+  if (typeof choice === 'string') fields['tool_choice'] = TOOL_CHOICE[api](choice);
+  // Of a schema only that there was one is on record.
+  const format = parameters['response_format'];
+  if (format === 'json_object' && api === 'chat_completions') fields['response_format'] = { type: format };
+  if (format === 'json_object' && api === 'responses') fields['text'] = { format: { type: format } };
   // OpenAI's newer models know only the newer name; who is compatible with OpenAI often only the older.
   if (api === 'chat_completions' && provider === 'openai' && fields['max_tokens'] !== undefined) {
     fields['max_completion_tokens'] = fields['max_tokens'];
@@ -48,6 +53,27 @@ export function parametersFor(
   if (api === 'messages') fields['max_tokens'] ??= MAX_TOKENS_DEFAULT;
   return fields;
 }
+
+const EFFORT: Record<Api, (effort: string) => object> = {
+  chat_completions: (reasoning_effort) => ({ reasoning_effort }),
+  responses: (effort) => ({ reasoning: { effort } }),
+  messages: (effort) => ({ output_config: { effort } }),
+};
+
+/** A word, or the name of the tool that is to be called. */
+const TOOL_CHOICE: Record<Api, (choice: string) => unknown> = {
+  chat_completions: (choice) => openaiWord(choice) ?? { type: 'function', function: { name: choice } },
+  responses: (choice) => openaiWord(choice) ?? { type: 'function', name: choice },
+  messages: (choice) =>
+    choice === 'required'
+      ? { type: 'any' }
+      : ['auto', 'any', 'none'].includes(choice)
+        ? { type: choice }
+        : { type: 'tool', name: choice },
+};
+
+const openaiWord = (choice: string): string | undefined =>
+  choice === 'any' ? 'required' : ['auto', 'none', 'required'].includes(choice) ? choice : undefined;
 
 /** The parameters that a request body names. */
 export function readParameters(api: Api, body: Readonly<Record<string, unknown>>): Parameters {

@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { startTestStore } from './support/store.ts';
+const s = await startTestStore();
+const pid = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').trim().split(/\s+/)[0];
+const cpu = () => { const f = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' '); return (Number(f[11]) + Number(f[12])) * 10; };
+const ask = async (q) => { const r = await fetch(`${s.url}/?user=default`, { method: 'POST', body: q }); const t = await r.text(); if (!r.ok) console.log(t.slice(0, 300)); return t; };
+const measure = async (name, q, n = 4) => { await ask(q); const c = cpu(); for (let i = 0; i < n; i++) await ask(q); console.log(`${((cpu() - c) / n).toFixed(0).padStart(6)} ms cpu  ${name}`); };
+const loops = 200, runs = 100000;
+await ask(`INSERT INTO loopscope.otel_traces (Timestamp, TraceId, SpanId, SpanName, ServiceName, Duration, StatusCode, SpanAttributes) SELECT now64(9) - number, hex(number), hex(number), 'invoke_workflow x', 'gw', 1000000, 'Ok', map('loopscope.loop', concat('l', toString(number % ${loops})), 'loopscope.run.id', concat('r', toString(number)), 'loopscope.record', 'run', 'loopscope.verdict.pass', 'true', 'loopscope.cost_usd', '0.1') FROM numbers(${runs})`);
+await ask(`INSERT INTO loopscope.eval_scores (loop, suite, run_id, score, scored_at) SELECT concat('l', toString(number % ${loops})), 's', concat('r', toString(number)), 0.9, now64(3) FROM numbers(${runs})`);
+await ask('OPTIMIZE TABLE loopscope.run_parts FINAL'); await ask('OPTIMIZE TABLE loopscope.eval_scores FINAL');
+const G = (inner, extra='') => `SELECT loop, run_id, if(countIf(human) > 0, avgIf(score, human), avg(score)) AS golden_score FROM (${inner} UNION ALL SELECT loop, run_id, label_score AS score, true AS human FROM (SELECT loop, run_id, rater, argMax(tuple(l.score), (l.labelled_at, l.withdrawn, l.score)).1 AS label_score FROM loopscope.labels AS l GROUP BY loop, run_id, rater) WHERE label_score IS NOT NULL) GROUP BY loop, run_id ${extra}`;
+const inner0 = `SELECT loop, run_id, suite_score AS score, false AS human FROM (SELECT loop, suite, run_id, argMin(tuple(score), scored_at).1 AS suite_score FROM loopscope.eval_scores GROUP BY loop, suite, run_id) WHERE suite_score IS NOT NULL`;
+const innerE = `SELECT loop, run_id, toNullable(suite_score) AS score, false AS human FROM (SELECT loop, suite, run_id, argMin(ifNull(score, nan), scored_at) AS suite_score FROM loopscope.eval_scores GROUP BY loop, suite, run_id) WHERE NOT isNaN(suite_score)`;
+for (const [n, q] of [['golden 0', G(inner0)], ['golden E', G(innerE)], ['golden D', G(inner0, 'SETTINGS optimize_aggregation_in_order=1')], ['golden DE', G(innerE, 'SETTINGS optimize_aggregation_in_order=1')], ['inner 0', inner0], ['inner E', innerE], ['inner DE', innerE + ' SETTINGS optimize_aggregation_in_order=1'],
+ ['runs cols', 'SELECT loop, run_id, started_at, ended_at, state, registered, checker_pass FROM loopscope.runs'], ['runs cols in order', 'SELECT loop, run_id, started_at, ended_at, state, registered, checker_pass FROM loopscope.runs SETTINGS optimize_aggregation_in_order=1'],
+ ['loop_states', 'SELECT * FROM loopscope.loop_states'], ['loop_states in order', 'SELECT * FROM loopscope.loop_states SETTINGS optimize_aggregation_in_order=1'], ['loop_states fsm', "SELECT * FROM loopscope.loop_states SETTINGS join_algorithm='full_sorting_merge'"], ['loop_states par hash', "SELECT * FROM loopscope.loop_states SETTINGS join_algorithm='parallel_hash'"],['loop_states hash', "SELECT * FROM loopscope.loop_states SETTINGS join_algorithm='hash'"]]) await measure(n, q.includes('SETTINGS') ? q.replace(' SETTINGS', ' FORMAT Null SETTINGS') : q + ' FORMAT Null');
+await s.close();
