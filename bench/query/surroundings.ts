@@ -3,7 +3,8 @@ import { DAYS } from './fill.ts';
 
 /**
  * What else dashboards read, of which there is as much as there are loops and days, however many spans: the registry, alerts,
- * model events, the detectors' history, jobs of suites, and the roles' own metrics, a reading every 15 seconds.
+ * model events, the detectors' history, jobs of suites, and the roles' own metrics. Of those there is a reading every 15
+ * seconds; from the third day back only the last of each five minutes is made, as nothing reads the others.
  */
 export async function fillSurroundings(
   store: Store,
@@ -13,7 +14,8 @@ export async function fillSurroundings(
   const params = { loops, now: new Date(nowMs).toISOString().replace('Z', '') };
   for (const [into, select] of TABLES) await store.command(`INSERT INTO ${db}.${into} ${select}`, params);
   // A day at a time, as one insert may not reach into more than a hundred partitions.
-  for (let day = 0; day < DAYS; day++)
+  for (let day = 0; day < DAYS; day++) {
+    const step = day < 2 ? 15 : 300;
     for (const [table, names, series] of OWN_METRICS)
       await store.command(
         `INSERT INTO ${db}.${table} (ResourceAttributes, ServiceName, MetricName, Attributes, TimeUnix, Value)
@@ -22,11 +24,12 @@ export async function fillSurroundings(
            map('provider', concat('provider-', toString(s)), 'target', concat('provider-', toString(s)), 'reason', 'none',
              'table', ['otel_traces', 'messages', 'otel_logs'][s % 3 + 1], 'status', ['200', '503'][s % 2 + 1],
              'outcome', ['answered', 'retried'][s % 2 + 1], 'state', ['closed', 'open'][s % 2 + 1], 'le', ['1', '+Inf'][s % 2 + 1]) AS Attributes,
-           toDateTime({now:DateTime64(3, 'UTC')} - INTERVAL {day:UInt32} DAY - INTERVAL (t * 15) SECOND, 'UTC') AS TimeUnix,
-           ${table === 'otel_metrics_sum' ? '(5760. - t) * (s + 1)' : 'toFloat64(sipHash64(t, s) % 100)'} AS Value
-         FROM (SELECT arrayJoin({names:Array(String)}) AS name, arrayJoin(range({series:UInt32})) AS s, arrayJoin(range(5760)) AS t)`,
-        { now: params.now, day, names, series },
+           toDateTime({now:DateTime64(3, 'UTC')} - INTERVAL {day:UInt32} DAY - INTERVAL (t * {step:UInt32}) SECOND, 'UTC') AS TimeUnix,
+           ${table === 'otel_metrics_sum' ? '(86400. - t * {step:UInt32}) * (s + 1)' : 'toFloat64(sipHash64(t, s) % 100)'} AS Value
+         FROM (SELECT arrayJoin({names:Array(String)}) AS name, arrayJoin(range({series:UInt32})) AS s, arrayJoin(range(intDiv(86400, {step:UInt32}))) AS t)`,
+        { now: params.now, day, names, series, step },
       );
+  }
 }
 
 const LOOP_NAMES = `(SELECT concat('loop-', leftPad(toString(number), 3, '0')) AS loop, number AS l FROM numbers({loops:UInt32}))`;
@@ -54,10 +57,10 @@ const TABLES: readonly (readonly [into: string, select: string])[] = [
      FROM ${LOOP_NAMES} ARRAY JOIN range(6) AS e`,
   ],
   [
-    // A look every ten minutes.
+    // A look every hour that found something new.
     'detector_history (loop, stream, at, is_scored, phase, e_value, threshold, regime)',
-    `SELECT loop, concat(loop, '-golden'), ${NOW} - INTERVAL (t * 10) MINUTE, 1, if(l % 20 = 0, 'alarmed', 'watching'), 10, 1e6, 200
-     FROM ${LOOP_NAMES} ARRAY JOIN range(${DAYS * 144}) AS t`,
+    `SELECT loop, concat(loop, '-golden'), ${NOW} - INTERVAL t HOUR, 1, if(l % 20 = 0, 'alarmed', 'watching'), 10, 1e6, 200
+     FROM ${LOOP_NAMES} ARRAY JOIN range(${DAYS * 24}) AS t`,
   ],
   [
     // A job of each suite every half hour.

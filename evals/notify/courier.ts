@@ -64,6 +64,8 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
   let awayUntil = 0;
   let failuresInARow = 0;
   let remindAt = 0;
+  /** It may have been restarted and have forgotten what it was told. */
+  let mayHaveForgotten = receiver.reminder !== undefined;
   let woken = Promise.withResolvers<void>();
 
   const planNow = async (): Promise<Plan> => {
@@ -124,12 +126,16 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
     } else {
       const pauseMs = Math.max(backoffMs(attempt.made, clock), outcome.retryAfterMs);
       attempt.nextAt = clock.now() + pauseMs;
-      if (outcome.isAway) {
-        failuresInARow++;
-        awayUntil = clock.now() + Math.max(backoffMs(failuresInARow, clock), outcome.retryAfterMs);
-      }
+      if (outcome.isAway) holdOff(outcome.retryAfterMs);
     }
     await write();
+  };
+
+  /** Leaves a receiver that is away alone for a while, the longer the longer it is. */
+  const holdOff = (retryAfterMs: number): void => {
+    failuresInARow++;
+    awayUntil = clock.now() + Math.max(backoffMs(failuresInARow, clock), retryAfterMs);
+    mayHaveForgotten = receiver.reminder !== undefined;
   };
 
   const count = (outcome: Outcome, notice: Notice, made: number): void => {
@@ -165,6 +171,11 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
     const inPlan = new Set(planned.due.map(({ groupId }) => groupId));
     for (const groupId of attempts.keys()) if (!inPlan.has(groupId)) attempts.delete(groupId);
     const nextAtOf = ({ groupId }: Notice) => attempts.get(groupId)?.nextAt ?? 0;
+    // Who has forgotten that an alert fired has nobody to tell of its end.
+    if (mayHaveForgotten && planned.due.length > 0 && clock.now() >= awayUntil) {
+      remindAt = 0;
+      await remind();
+    }
     // Those that were not tried lately come first.
     for (const notice of planned.due.toSorted((a, b) => nextAtOf(a) - nextAtOf(b))) {
       if (signal.aborted || !isTeller() || clock.now() < awayUntil) break;
@@ -183,18 +194,25 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
     const { reminder } = receiver;
     const last = book.last();
     const now = clock.now();
-    if (!reminder || !last || now < remindAt || signal.aborted || !isTeller()) return;
+    if (!reminder || !last || now < Math.max(remindAt, awayUntil)) return;
+    if (signal.aborted || !isTeller()) return;
     const { known } = plan(last, { ...context, receiver, settled, now });
     const items = known.filter(
       ({ alert, at }) => alert.state === 'firing' || at > now - reminder.resolvedForMs,
     );
     remindAt = now + reminder.everyMs;
-    if (items.length === 0) return;
-    const outcome = await reminder.send(items, signal);
-    metrics.add('notification_reminders_total', { ...labels, outcome: outcome.outcome });
-    if (outcome.outcome === 'taken' || signal.aborted) return;
-    remindAt = clock.now() + Math.min(reminder.everyMs, backoffMs(++failuresInARow, clock));
-    log.warn({ reason: outcome.reason }, 'receiver could not be reminded of what fires');
+    const outcome: Outcome = items.length === 0 ? { outcome: 'taken' } : await reminder.send(items, signal);
+    if (items.length > 0)
+      metrics.add('notification_reminders_total', { ...labels, outcome: outcome.outcome });
+    if (signal.aborted) return;
+    // What it refused of these it was told of one by one before.
+    if (outcome.outcome !== 'failed') mayHaveForgotten = false;
+    else {
+      holdOff(outcome.retryAfterMs);
+      remindAt = Math.min(remindAt, awayUntil);
+    }
+    if (outcome.outcome !== 'taken')
+      log.warn({ reason: outcome.reason }, 'receiver could not be reminded of what fires');
   };
 
   return {

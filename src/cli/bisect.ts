@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { tryScore } from '../../evals/scorers/registry.ts';
 import { scorerServices } from '../../evals/scorers/services.ts';
 import type { Clock } from '../clock.ts';
 import { collectorAuthorities, fetchTrusting } from '../collector-trust.ts';
@@ -17,16 +16,15 @@ import { toolGuard } from '../replay/play/tools.ts';
 import { loadRecording } from '../replay/record/load.ts';
 import type { Recording } from '../replay/recording.ts';
 import { runTraceId } from '../span/ids.ts';
-import { type GoldenIndex, loadIndex } from '../store/golden.ts';
 import { loopsSeen } from '../store/runs.ts';
 import type { VersionedRun } from '../store/versions.ts';
 import { positiveInteger, positiveNumber } from './arguments.ts';
 import { type Found, findPoints, loopMeant } from './bisect-points.ts';
+import { openScoring, type Scoring } from './bisect-scoring.ts';
 import { COLUMNS, costText, decidingReplays, MEASURES, sentenceOf, variantRows } from './bisect-text.ts';
 import type { CliContext } from './context.ts';
 import { count, iso, time, usd } from './format.ts';
-import { suiteScorers } from './suite-scorers.ts';
-import { table } from './table.ts';
+import { printable, table } from './table.ts';
 
 interface Options {
   loop?: string;
@@ -40,8 +38,8 @@ interface Options {
 
 const REPLAYS_MAX_DEFAULT = 400;
 const ITEMS_MAX = 200;
-/** Replays that are put on record at the same time. */
-const KEPT_AT_ONCE_MAX = 16;
+/** Replays that are put on record at the same time: the collector has few places for who waits until all is stored. */
+const KEPT_AT_ONCE_MAX = 2;
 /** Runs of a version that are looked through for what it is. */
 const RECORDINGS_PER_VERSION_MAX = 5;
 
@@ -98,10 +96,10 @@ async function run(context: CliContext, target: string | undefined, options: Opt
     context.out.progress('');
     if (!['one', 'together', 'more'].includes(result.outcome)) context.exitCode = 1;
     context.show(document(plan, result), () => {
-      context.out.line(context.out.paint('bold', sentenceOf(result)));
+      context.out.line(context.out.paint('bold', printable(sentenceOf(result))));
       context.out.line();
       for (const line of table(context.out.paint, COLUMNS, variantRows(result))) context.out.line(line);
-      for (const line of afterword(plan, result)) context.out.line(line);
+      for (const line of afterword(plan, result)) context.out.line(printable(line));
     });
   } finally {
     await scoring.close();
@@ -133,17 +131,18 @@ function measuresFor(context: CliContext, loop: string, { measure }: Found): Mea
 
 /** Says up front what is going to be tried, and what cannot be. */
 function tell({ out }: CliContext, { loop, found, materials, items, measures }: Plan): void {
+  const note = (text: string) => out.note(printable(text));
   const { good, bad } = found.points;
   const why = found.alert ? ` (alert ${found.alert.alert_id}, ${found.alert.kind})` : '';
-  out.note(
+  note(
     `${loop}: good ${good.runId} (${time(good.startedAt)} UTC), bad ${bad.runId} (${time(bad.startedAt)} UTC)${why}`,
   );
-  for (const { dimension, history } of materials.changes) out.note(`  ${dimension}: ${history.join(' → ')}`);
+  for (const { dimension, history } of materials.changes) note(`  ${dimension}: ${history.join(' → ')}`);
   for (const { dimension, version, why } of materials.impossible)
-    out.note(`  ${dimension} ${version} cannot be tried: ${why}`);
+    note(`  ${dimension} ${version} cannot be tried: ${why}`);
   for (const dimension of unknownBetween(found.points))
-    out.note(`  ${dimension}: one of the two does not say which it had`);
-  out.note(
+    note(`  ${dimension}: one of the two does not say which it had`);
+  note(
     `  by ${measures.map((measure) => MEASURES[measure]).join(' and ')}, on ${count(items.length)} inputs`,
   );
 }
@@ -162,39 +161,6 @@ function requirePossible({ loop, found, materials, items }: Plan): void {
       'not_found',
       `No run of ${loop} around ${iso(found.changeAt)} meets an item of its golden data, and without those no replay can be scored. \`loopscope golden from-runs\` makes some of runs.`,
     );
-}
-
-interface Scoring {
-  /** The golden item that a run meets. */
-  itemOf(run: VersionedRun): ReturnType<GoldenIndex['byItem']['get']>;
-  score(output: string, run: VersionedRun): Promise<{ score: number } | { error: string }>;
-  close(): Promise<void>;
-}
-
-/** The loop's own scorer and golden data. Throws `not_found` where it has none. */
-async function openScoring(context: CliContext, loop: string): Promise<Scoring> {
-  const suites = context.suites().filter((suite) => suite.loop === loop);
-  const suite = suites.find(({ suite }) => suite === context.registry().loop(loop)?.suite) ?? suites[0];
-  const index = suite && (await loadIndex(context.store(), suite.dataset));
-  if (!suite || !index)
-    throw new LoopscopeError(
-      'not_found',
-      suite
-        ? `Dataset ${suite.dataset} of suite ${suite.suite} has no golden data. \`loopscope golden import FILE --dataset ${suite.dataset}\` brings some.`
-        : `Replays of ${loop} have to be scored, and it has no suite: say in suites/*.yaml how its answers are held against golden data.`,
-    );
-  const services = scorerServices(context.config(), context.clock, context.endpoints()?.gateway);
-  const scorers = suiteScorers(context.registry(), [suite], services);
-  const scorer = scorers.scorerFor(loop)!;
-  const itemOf = (run: VersionedRun) => index.byItem.get(run.itemId) ?? index.byInput.get(run.inputHash);
-  return {
-    itemOf,
-    score: async (output, run) => {
-      const { item_id: id, input, tags, expected } = itemOf(run)!;
-      return await tryScore(() => scorer(output, expected, { id, input, tags }));
-    },
-    close: () => scorers.close(),
-  };
 }
 
 /** The newest runs that were made with a version, as they were recorded. */

@@ -36,7 +36,7 @@ export function add(program: Command, context: CliContext): void {
     .option('--key-env <name>', 'the variable with the key for fresh calls', 'LOOPSCOPE_REPLAY_KEY')
     .addHelpText(
       'after',
-      '\nExamples:\n  loopscope replay r-000123 --loop primes\n  loopscope replay r-000123 --model gpt-4-0314 --times 20\n  loopscope replay r-000123 -- node my-loop.js\n\nYour own loop finds the record at OPENAI_BASE_URL and ANTHROPIC_BASE_URL, and LOOPSCOPE_REPLAY=1. An answer that would\nmake it call a tool which loops/*.yaml does not mark safe is withheld, and ends the replay. Tools that it calls on what it\nreads in a plain text cannot be seen.',
+      '\nExamples:\n  loopscope replay r-000123 --loop primes\n  loopscope replay r-000123 --model gpt-4-0314 --times 20\n  loopscope replay r-000123 -- node my-loop.js\n\nYour own loop finds the record at OPENAI_BASE_URL and ANTHROPIC_BASE_URL, and LOOPSCOPE_REPLAY=1. An answer that would\nmake it call a tool which loops/*.yaml does not mark safe is withheld, and ends the replay. Tools that it calls on what it\nreads in a plain text cannot be seen, and a loop that does not take its base URL from there runs as in production.',
     )
     .action((run: string, command: string[], options: ReplayOptions) =>
       replay(context, run, command, options),

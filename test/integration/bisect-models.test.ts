@@ -238,7 +238,8 @@ test('it says what it takes and what it lacks, and replays nothing', async () =>
 });
 
 test('for a run that went badly it finds the good one before it, and tells a person how it went', async () => {
-  const [{ loop, from, to }] = stories as [Story];
+  // LLMDrift's, where it is there: its models are further apart.
+  const { loop, from, to } = stories.at(-1)!;
   const bad = loop.runs.at(-1)!.run;
   const { code, stdout, stderr } = await cli('bisect', bad, '--loop', loop.definition.loop);
   assert.equal(code, 0, stderr);
@@ -246,7 +247,7 @@ test('for a run that went badly it finds the good one before it, and tells a per
   assert.match(stderr, /by golden score, on \d+ inputs/);
   assert.match(stdout, new RegExp(`^it was the model: ${from} → ${to}`));
   assert.match(stdout, /good point +\d+ +0 +/);
-  assert.match(stdout, /loopscope diff replay-\S+ replay-\S+ --loop dependency-bump/);
+  assert.match(stdout, /loopscope diff replay-\S+ replay-\S+ --loop \S+/);
 });
 
 test('replays that are used up before anything is shown name nothing', async () => {

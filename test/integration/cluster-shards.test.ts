@@ -86,6 +86,16 @@ test('a run whose spans lie on both shards is one run, whichever server is asked
     assert.ok(trace.includes(String(span['SpanId'])), String(span['SpanName']));
 });
 
+test('every table and view of the documented names can be read, whichever server is asked', async () => {
+  for (const store of stores) {
+    const names = await store.query<{ name: string }>(
+      `SELECT name FROM system.tables WHERE database = 'loopscope' AND engine IN ('Distributed', 'View')`,
+    );
+    assert.ok(names.length > 20);
+    for (const { name } of names) await store.query(`SELECT * FROM loopscope.${name} LIMIT 1`);
+  }
+});
+
 test('what a delivery repeats on its shard is there once, and in what is derived from it', async () => {
   const rows = runRows({ loop: 'repeated', run: 'r1', at: NOON, costUsd: 0.5, score: 1 });
   for (let i = 0; i < 3; i++) await deliver(stores[1], rows, 'repeated');

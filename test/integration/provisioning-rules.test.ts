@@ -111,7 +111,10 @@ test('every rule gives text and one number to whoever reads dashboards, and fire
       rule.uid,
     );
     for (const { name, type } of columns)
-      assert.ok(name === 'value' || /^(LowCardinality\()?String\)?$/.test(type), `${rule.uid}: ${name} is ${type}`);
+      assert.ok(
+        name === 'value' || /^(LowCardinality\()?String\)?$/.test(type),
+        `${rule.uid}: ${name} is ${type}`,
+      );
     assert.deepEqual(firing(rule, table), [], rule.uid);
   }
 });

@@ -68,6 +68,10 @@ describe('a replay from a file', () => {
         return [code, replays[0]!.divergences.map(({ kind }) => kind)];
       };
       assert.deepEqual(await kinds(...node('console.log("not in the report")')), [1, ['call_not_made']]);
+      const env = `const { LOOPSCOPE_REPLAY, LOOPSCOPE_RUN, OTEL_SDK_DISABLED, OPENAI_BASE_URL } = process.env;
+        const told = [LOOPSCOPE_REPLAY, LOOPSCOPE_RUN, OTEL_SDK_DISABLED, /^http:..127.*loops.desk.v1$/.test(OPENAI_BASE_URL)];
+        process.exit(told.join() === '1,r-1,true,true' ? 0 : 9);`;
+      assert.deepEqual(await kinds(...node(env)), [1, ['call_not_made']]);
       assert.deepEqual(await kinds(...node('process.exit(7)')), [1, ['loop_failed', 'call_not_made']]);
       const absent = await replay(file, folder, '--', join(folder, 'no-such-program'));
       assert.match(absent.stderr, /The loop could not be started/);

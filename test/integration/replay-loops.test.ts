@@ -161,6 +161,9 @@ for (const [sdk, { file, calls }] of Object.entries(LOOPS))
         rash.divergences.map(({ kind }) => kind),
         ['other_tool', 'tool_withheld'],
       );
+      const own = await replay(0, run, '--loop', 'desk', '--model', 'vague', '--', ...node);
+      assert.deepEqual([own.output, own.verdict.after, own.skipped], ['It is on its way.', false, 0]);
+      desk.carriedOut();
       const until2 = await replay(0, run, '--loop', 'desk', '--until', '2');
       assert.deepEqual([until2.outcome, until2.calls], ['until', 1]);
       assert.deepEqual(desk.carriedOut(), [], 'nothing of this is the loop’s own doing');

@@ -208,6 +208,14 @@ describe('a fresh answer', () => {
       }),
     ],
     [
+      'a chat that was created',
+      CHAT,
+      json(
+        { choices: [{ index: 0, message: { tool_calls: [{ id: '1', type: 'function', function: fn }] } }] },
+        201,
+      ),
+    ],
+    [
       'a chat, second choice',
       CHAT,
       json({

@@ -10,7 +10,7 @@ export interface DashboardJson {
   panels: PanelJson[];
   templating: { list: VariableJson[] };
   annotations: { list: AnnotationJson[] };
-  links: { title: string; url?: string }[];
+  links: { title: string; url?: string; keepTime: boolean }[];
 }
 
 export interface PanelJson {

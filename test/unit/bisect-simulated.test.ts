@@ -136,7 +136,7 @@ test('the step of a long history is found', async (t) => {
 test('replays that fail are counted and are no scores', async (t) => {
   const rates = { golden: ({ tools }: Variant) => (tools === 'bad' ? 0.5 : 0.84), fails: 0.1 };
   expectMostly(t, await campaign(rates, { replaysMax: 800 }), (words) => words === 'one tools:good>bad');
-  // A good point of which half the replays fail scores no lower for it.
+  // A bad point of which half the replays fail scores no lower for it.
   const { changes } = simulatedLoop(rates, 1);
   const result = await bisect({
     changes,
@@ -145,7 +145,7 @@ test('replays that fail are counted and are no scores', async (t) => {
     seed: 1,
     replaysMax: 200,
     trial: async (variant, item) =>
-      variant.model === 'good' && item % 2 === 0
+      variant.model === 'bad' && item % 2 === 0
         ? { outcome: 'failed', reason: 'timeout: no answer', costUsd: null }
         : { outcome: 'scored', golden: 1, checker: null, costUsd: 0, replay: '' },
   });

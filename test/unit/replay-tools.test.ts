@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { systemClock } from '../../src/clock.ts';
 import { LoopscopeError } from '../../src/errors.ts';
+import { gatewayModel } from '../../src/replay/play/ask.ts';
 import { askedTools, providerTools } from '../../src/replay/play/asked-tools.ts';
 import { commandTools } from '../../src/replay/play/command-tools.ts';
 import { requireLive, toolGuard } from '../../src/replay/play/tools.ts';
-import { recordingOf, tool } from '../support/replay.ts';
+import { call, recordingOf, text, tool } from '../support/replay.ts';
 
 const SAFE = [
   { name: 'search', safe: true, command: [process.execPath, '-e', 'process.stdin.pipe(process.stdout)'] },
@@ -222,4 +224,28 @@ describe('the tools that an answer would have called', () => {
       ['web_search'],
     );
   });
+});
+
+test('a recorded call that offers what its provider carries out itself is not asked anew', async () => {
+  const model = gatewayModel({
+    gatewayUrl: 'http://127.0.0.1:1',
+    loop: 'desk',
+    run: 'r-1',
+    replayId: 'replay-1',
+    traceId: '1'.repeat(32),
+    key: undefined,
+    prices: { costUsd: () => undefined },
+    clock: systemClock(),
+    guard: toolGuard('desk', SAFE, []),
+    providerName: (name) => name,
+  });
+  const offering = (definitions: object[]) => {
+    const input = [text('user', 'go')];
+    const toolDefinitions = JSON.stringify(definitions);
+    return model({ ...call(input, null, { api: 'responses', toolDefinitions }), input }, undefined);
+  };
+  const withheld = await offering([{ type: 'mcp', server_label: 'crm', server_url: 'https://crm.example' }]);
+  assert.equal(withheld.outcome === 'failed' && withheld.error, 'tool_withheld');
+  const asked = await offering([{ type: 'function', name: 'send', parameters: {} }]);
+  assert.equal(asked.outcome === 'failed' && asked.error, 'unreachable');
 });

@@ -62,6 +62,7 @@ const linksFrom = (name: DashboardName): Builder<sdk.DashboardLink>[] =>
       return new sdk.DashboardLinkBuilder(TITLES[other])
         .type(sdk.DashboardLinkType.Link)
         .url(addressOf(other, variables))
+        .keepTime(true)
         .icon('dashboard');
     });
 

@@ -3,13 +3,13 @@ import { COUNT, type Look, type Looks, SHARE, USD } from './looks.ts';
 import { figures, graph, grid, shares } from './panels.ts';
 import * as sql from './queries/fleet.ts';
 import * as variables from './variables.ts';
-import { addressOf, field, STATES } from './words.ts';
+import { addressNow, field, STATES } from './words.ts';
 
 /** Ten seconds: which loop is in trouble, since when, what changed. Then what the fleet costs and brings. */
 
 const toLoop: NonNullable<Look['link']> = {
   title: 'Look at this loop',
-  url: addressOf('loop', { loop: field('Loop') }),
+  url: addressNow('loop', { loop: field('Loop') }),
 };
 
 /** Checker and golden score have the same colours on every dashboard, and the interval those of the score. */

@@ -3,7 +3,7 @@ import { BYTES, COUNT, type Look, SECONDS, SHARE, USD } from './looks.ts';
 import { figures, graph, grid, timeline } from './panels.ts';
 import * as sql from './queries/gateway.ts';
 import * as variables from './variables.ts';
-import { addressOf, BREAKERS, field } from './words.ts';
+import { addressNow, BREAKERS, field } from './words.ts';
 
 /** The gateway: is it slow, does it fail, whom does it hold back. */
 
@@ -119,7 +119,7 @@ export const gateway = () =>
         },
         sql.budgets,
         {
-          Loop: { link: { title: 'Look at this loop', url: addressOf('loop', { loop: field('Loop') }) } },
+          Loop: { link: { title: 'Look at this loop', url: addressNow('loop', { loop: field('Loop') }) } },
           'Spent today': USD,
           'In this range': USD,
           'Most a day': { ...USD, noValue: 'no limit' },

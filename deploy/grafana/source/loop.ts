@@ -4,13 +4,13 @@ import { COUNT, type Look, MILLISECONDS, SECONDS, SHARE, USD } from './looks.ts'
 import { figures, graph, grid } from './panels.ts';
 import * as sql from './queries/loop.ts';
 import * as variables from './variables.ts';
-import { addressOf, field, OUTCOMES, placeholder, STATES } from './words.ts';
+import { addressNow, field, OUTCOMES, placeholder, STATES } from './words.ts';
 
 /** One loop: when it stopped being useful, what changed there, and which runs to look at. */
 
 const toRun = (column: string): NonNullable<Look['link']> => ({
   title: 'Look at this run',
-  url: addressOf('run', { loop: placeholder('loop', 'percentencode'), run: field(column) }),
+  url: addressNow('run', { loop: placeholder('loop', 'percentencode'), run: field(column) }),
 });
 
 export const loop = () =>

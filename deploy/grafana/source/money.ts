@@ -3,13 +3,13 @@ import { COUNT, type Look, SHARE, USD } from './looks.ts';
 import { figures, graph, grid } from './panels.ts';
 import * as sql from './queries/money.ts';
 import * as variables from './variables.ts';
-import { addressOf, field } from './words.ts';
+import { addressNow, field } from './words.ts';
 
 /** Money: on what it goes, what comes of it, and what nothing comes of. */
 
 const toLoop: NonNullable<Look['link']> = {
   title: 'Look at this loop',
-  url: addressOf('loop', { loop: field('Loop') }),
+  url: addressNow('loop', { loop: field('Loop') }),
 };
 
 const UNKNOWN_COST: Look = {
@@ -100,7 +100,7 @@ export const money = () =>
           'Dearest useless run': {
             link: {
               title: 'Look at this run',
-              url: addressOf('run', { loop: field('Loop'), run: field('Dearest useless run') }),
+              url: addressNow('run', { loop: field('Loop'), run: field('Dearest useless run') }),
             },
           },
         },

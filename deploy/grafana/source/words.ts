@@ -24,13 +24,16 @@ export const placeholder = (name: string, format?: string): string =>
 /** The value of a field in the row that was clicked. */
 export const field = (name: string): string => placeholder(`__data.fields["${name}"]`, 'percentencode');
 
-/** The address of a dashboard, at the same time and over the same data, with variables set. */
+/** The address of a dashboard over the same data, with variables set. */
 export const addressOf = (name: DashboardName, variables: Readonly<Record<string, string>> = {}): string =>
   [
     `/d/${uidOf(name)}?${placeholder('datasource', 'queryparam')}`,
-    placeholder('__url_time_range'),
     ...Object.entries(variables).map(([variable, value]) => `var-${variable}=${value}`),
   ].join('&');
+
+/** The same at the same time, for links in panels: those of dashboards have a setting for it. */
+export const addressNow = (name: DashboardName, variables: Readonly<Record<string, string>>): string =>
+  `${addressOf(name, variables)}&${placeholder('__url_time_range')}`;
 
 export interface StateLook {
   text: string;

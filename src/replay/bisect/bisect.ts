@@ -19,7 +19,9 @@ import { Trials } from './trials.ts';
  * and choosing the next one by what was seen, costs nothing of the error. The good and the bad point's replays serve every
  * later comparison with them. A replay that failed is counted and is no score.
  *
- * Measured (test/unit/bisect-simulated.test.ts).
+ * Measured (test/unit/bisect-simulated.test.ts: four changes, 100 loops each, answers that vary as coins do): the one behind a
+ * fall from .84 to .50 is named in 100 of 100 with 144 to 155 replays, from .90 to .70 in 99 to 100 with 301 to 320; trying all
+ * to the same certainty takes 360 to 430, and 690 to 860.
  */
 export interface BisectOptions {
   changes: readonly Change[];

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '../../clock.ts';
 import type { Prices } from '../../gateway/price.ts';
-import type { AnswerFacts, Operation, Protocol } from '../../gateway/protocol.ts';
+import { type AnswerFacts, asObject, type Operation, type Protocol } from '../../gateway/protocol.ts';
 import { SseParser } from '../../gateway/sse.ts';
 import { ANSWER_BYTES_MAX, callGateway, type ReplayTarget } from './gateway-call.ts';
 import type { FreshCall, ModelAnswer } from './ports.ts';
@@ -51,7 +51,8 @@ export async function askFresh(
     return { outcome: 'unreachable', error: 'unreachable', message: sent.message };
   const { status, headers: answered, body: bytes } = sent.answer;
   const isStream = /^text\/event-stream/i.test(String(answered['content-type'] ?? ''));
-  if (status !== 200) {
+  // An SDK takes every 2xx for an answer, so that each of them is looked into as one.
+  if (status >= 400) {
     const json = parse(bytes.toString('utf8'));
     const error = protocol.readError(json) ?? String(status);
     return {
@@ -61,7 +62,7 @@ export async function askFresh(
       status,
       headers: kept(answered, 'application/json'),
       text: JSON.stringify(
-        json ?? protocol.errorBody({ status, code: 'provider_unreachable', message: error }),
+        refusalOf(json) ?? protocol.errorBody({ status, code: 'provider_unreachable', message: error }),
       ),
     };
   }
@@ -84,6 +85,12 @@ export async function askFresh(
       firstChunkMs: null,
     },
   };
+}
+
+/** What a refusal says, and nothing besides. */
+function refusalOf(json: unknown): object | undefined {
+  const body = asObject(json);
+  return body?.['error'] === undefined ? undefined : { type: body['type'], error: body['error'] };
 }
 
 interface Read {

@@ -80,6 +80,9 @@ function guestEnv({ url, run, replayId, loop, itemId, key }: GuestOptions) {
       LOOPSCOPE_REPLAY: '1',
       LOOPSCOPE_REPLAY_ID: replayId,
       LOOPSCOPE_RUN: run,
+      // What the loop tells of itself by other ways would be told of the run in production.
+      OTEL_SDK_DISABLED: 'true',
+      CLAUDE_CODE_ENABLE_TELEMETRY: '0',
       ...(itemId !== null && { LOOPSCOPE_ITEM: itemId }),
     },
   );

@@ -18,6 +18,8 @@ export type Match =
 
 export interface Matcher {
   match(call: FreshCall): Match;
+  /** Lets a call stand for the nearest recorded one after all, which is met then. */
+  take(recorded: ModelCall): void;
   /** Recorded calls that nothing has met. */
   unmet(): ModelCall[];
 }
@@ -64,6 +66,7 @@ export function matcher(recording: Recording, options: MatchOptions = {}): Match
   };
 
   return {
+    take: met,
     unmet: () => [...unmet],
     match(call) {
       const equal = (byHash.get(n.call(call)) ?? []).filter((recorded) => unmet.has(recorded));

@@ -1,6 +1,7 @@
 import { LoopscopeError } from '../../errors.ts';
 import { contentHash, normalizeText } from '../../records/normalize.ts';
 import type { Message, Part } from '../recording.ts';
+import { historyHasher } from './history-hash.ts';
 import { resultText } from './message-parts.ts';
 import type { FreshCall } from './ports.ts';
 import { COMPARED } from './wire/parameters.ts';
@@ -67,6 +68,7 @@ export interface Normaliser {
   call(call: FreshCall): string;
   /** The parts of messages, each with who says it. */
   units(messages: readonly Message[]): readonly Unit[];
+  unitsOf(message: Message): readonly Unit[];
 }
 
 /** A part of a message, in its normal form. */
@@ -167,6 +169,7 @@ function makeNormaliser(more: readonly Rule[]): Normaliser {
     return units;
   };
   const units = (messages: readonly Message[]) => messages.flatMap(unitsOf);
+  const historyHash = historyHasher(unitsOf);
   const named = (template: string, volatile: readonly string[]): string => {
     const names = new Map<string, number>();
     let at = 0;
@@ -185,6 +188,7 @@ function makeNormaliser(more: readonly Rule[]): Normaliser {
   return {
     rules,
     units,
+    unitsOf,
     text: (text) => {
       const volatile: string[] = [];
       return named(take(text, volatile), volatile);
@@ -194,13 +198,9 @@ function makeNormaliser(more: readonly Rule[]): Normaliser {
       return named(argumentsOf(value, volatile), volatile);
     },
     call: ({ model, parameters, toolDefinitions, input }) => {
-      const names = new Map<string, number>();
-      const said = units(input).map(
-        ({ hash, volatile }) => `${hash} ${volatile.map((value) => nameOf(names, value)).join(' ')}`,
-      );
       const compared = Object.entries(parameters).filter(([name]) => COMPARED.has(name));
       const head = [model, canonical(Object.fromEntries(compared), []), definitionsOf(toolDefinitions)];
-      return contentHash([...head, ...said].join('\n'));
+      return contentHash([...head, historyHash(input)].join('\n'));
     },
   };
 }

@@ -3,7 +3,7 @@ import { readVerdict } from '../../gateway/verdict.ts';
 import type { LoopDefinition } from '../../registry/loop.ts';
 import { runTraceId } from '../../span/ids.ts';
 import type { Recording, Statement } from '../recording.ts';
-import { type Match, matcher, recordedAnswer } from './match.ts';
+import { type Match, type Matcher, matcher, recordedAnswer } from './match.ts';
 import { textOf } from './message-parts.ts';
 import type { Normaliser } from './normalise.ts';
 import { isMaker, versionOf } from './overrides.ts';
@@ -37,22 +37,27 @@ export class Session {
   /** Requests that were no calls of a model, and got no answer. */
   refused = 0;
   private readonly options: SessionOptions;
-  private readonly match: (call: FreshCall) => Match;
-  private readonly unmet: () => readonly unknown[];
+  private readonly matcher: Matcher;
 
   constructor(options: SessionOptions) {
     this.options = options;
     this.transcript = new Transcript(options.clock);
-    const { match, unmet } = matcher(options.recording, options);
-    this.match = match;
-    this.unmet = unmet;
+    this.matcher = matcher(options.recording, options);
   }
 
-  /** Which recorded call a fresh one is; what it differs in is noted. */
+  /**
+   * Which recorded call a fresh one is; what it differs in is noted. Where models answer anew, what is asked after the first
+   * answer is in other words, and the agent's nearest call is the one in whose place it is.
+   */
   meet(call: FreshCall): Match {
-    const found = this.match(call);
+    const found = this.matcher.match(call);
     if (found.outcome !== 'unmatched') return found;
     const { nearest, differences } = found;
+    const isOwn = nearest?.agent === call.agent && nearest.parentAgent === call.parentAgent;
+    if (isOwn && this.options.mode !== 'exact' && !this.options.strict) {
+      this.matcher.take(nearest);
+      return { outcome: 'near', recorded: nearest, differences };
+    }
     const message = nearest
       ? 'The loop asks what the record does not hold; the nearest recorded call differs.'
       : 'The loop asks more than the record holds.';
@@ -137,7 +142,7 @@ export class Session {
   played(exit: { code: number | null; signal: string | null }): Played {
     const { recording, replayId } = this.options;
     const { transcript } = this;
-    const skipped = this.unmet().length;
+    const skipped = this.matcher.unmet().length;
     const asked = transcript.steps.length > 0;
     if (!this.stopped && exit.code !== 0)
       this.diverge('loop_failed', '', `The loop ended with ${exit.signal ?? `exit code ${exit.code}`}.`);

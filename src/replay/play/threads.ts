@@ -26,7 +26,7 @@ export function placesOf(recording: Recording, n: Normaliser): Map<number, Place
     const key = JSON.stringify([step.parentAgent, step.agent]);
     const open = ends.get(key) ?? [];
     ends.set(key, open);
-    const hashes = n.units(step.input ?? []).map((unit) => unit.hash);
+    const hashes = hashesOf(step.input ?? [], n);
     const at = open.findIndex((end) => isPrefix(end.hashes, hashes));
     const before = open[at];
     const added = before && addedTo(step, before.hashes.length, n);
@@ -39,8 +39,7 @@ export function placesOf(recording: Recording, n: Normaliser): Map<number, Place
       added: added ?? [],
       isContinued: false,
     });
-    const said = n.units(step.output ?? []).map((unit) => unit.hash);
-    open.unshift({ index, hashes: [...hashes, ...said] });
+    open.unshift({ index, hashes: hashes.concat(hashesOf(step.output ?? [], n)) });
     if (open.length > CONVERSATIONS_MAX) open.pop();
   });
   return places;
@@ -52,6 +51,12 @@ interface End {
   hashes: readonly string[];
 }
 
+function hashesOf(messages: readonly Message[], n: Normaliser): string[] {
+  const hashes: string[] = [];
+  for (const message of messages) for (const { hash } of n.unitsOf(message)) hashes.push(hash);
+  return hashes;
+}
+
 const isPrefix = (short: readonly string[], long: readonly string[]): boolean =>
   short.length > 0 && short.length <= long.length && short.every((hash, i) => hash === long[i]);
 
@@ -60,8 +65,9 @@ function addedTo(step: ModelCall, parts: number, n: Normaliser): Message[] | und
   let seen = 0;
   const messages = step.input ?? [];
   for (let i = 0; i < messages.length; i++) {
-    if (seen === parts && n.units([messages[i]!]).length > 0) return messages.slice(i);
-    seen += n.units([messages[i]!]).length;
+    const { length } = n.unitsOf(messages[i]!);
+    if (seen === parts && length > 0) return messages.slice(i);
+    seen += length;
     if (seen > parts) return undefined;
   }
   return [];

@@ -62,14 +62,15 @@ CREATE VIEW IF NOT EXISTS {{database}}.golden_scores {{on_cluster}}
 AS SELECT loop, run_id, if(countIf(human) > 0, avgIf(score, human), avg(score)) AS golden_score
 FROM
 (
-    SELECT loop, run_id, suite_score AS score, false AS human
+    SELECT loop, run_id, toNullable(suite_score) AS score, false AS human
     FROM
     (
-        SELECT loop, suite, run_id, argMin(tuple(score), scored_at).1 AS suite_score
+        -- An error, which has no score, stands against a later score too. (A number is much faster here than a tuple.)
+        SELECT loop, suite, run_id, argMin(ifNull(score, nan), scored_at) AS suite_score
         FROM {{database}}.eval_scores
         GROUP BY loop, suite, run_id
     )
-    WHERE suite_score IS NOT NULL
+    WHERE NOT isNaN(suite_score)
     UNION ALL
     SELECT loop, run_id, label_score AS score, true AS human
     FROM

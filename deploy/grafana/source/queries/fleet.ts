@@ -1,4 +1,4 @@
-import { among, scoredRuns, wilson } from './words.ts';
+import { among, byTime, STEP, scoredRuns, wilson } from './words.ts';
 
 /** The fleet in ten seconds: which loop is in trouble, since when, and what changed. */
 
@@ -99,14 +99,13 @@ LIMIT 200`;
 
 export const changes = changesOf(among('loop'));
 
+/** Of all loops, those that spend most. */
+const SPENT = byTime('calls', `origin = 'run' AND ${among('loop')}`);
+
 export const spend = `
-SELECT $__timeInterval(minute) AS time, toString(loop) AS loop, sum(cost_usd) AS spend
-FROM loopscope.calls_by_minute
-WHERE $__timeFilter(minute) AND origin = 'run' AND ${among('loop')}
-  AND loop GLOBAL IN (
-    SELECT loop FROM loopscope.calls_by_minute
-    WHERE $__timeFilter(minute) AND origin = 'run' AND ${among('loop')}
-    GROUP BY loop ORDER BY sum(cost_usd) DESC LIMIT 12)
+SELECT ${STEP} AS time, toString(loop) AS loop, sum(cost_usd) AS spend
+FROM ${SPENT}
+WHERE loop GLOBAL IN (SELECT loop FROM ${SPENT} GROUP BY loop ORDER BY sum(cost_usd) DESC LIMIT 12)
 GROUP BY time, loop
 ORDER BY time, loop`;
 
