@@ -271,7 +271,8 @@ class Call implements RoutedListener, Timed {
     this.status = status;
     this.isStream = isEventStream(headers);
     const capture = caller.definition?.capture ?? 'full';
-    this.pieces = this.isStream && capture !== 'off' ? new StreamPieces(Number(this.asked.startNs) / 1e6) : undefined;
+    this.pieces =
+      this.isStream && capture !== 'off' ? new StreamPieces(Number(this.asked.startNs) / 1e6) : undefined;
     this.tap = openTap({
       protocol: route.protocol,
       operation,
