@@ -211,8 +211,9 @@ export function createCourier(receiver: Receiver, context: CourierContext): Cour
       holdOff(outcome.retryAfterMs);
       remindAt = Math.min(remindAt, awayUntil);
     }
-    if (outcome.outcome !== 'taken')
-      log.warn({ reason: outcome.reason }, 'receiver could not be reminded of what fires');
+    if (outcome.outcome === 'taken') return;
+    metrics.add('notifications_failed_total', labels);
+    log.warn({ reason: outcome.reason }, 'receiver could not be reminded of what fires');
   };
 
   return {

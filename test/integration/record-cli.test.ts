@@ -88,8 +88,8 @@ test('trajectories become runs, a run becomes a cassette without secrets, and th
     );
     assert.equal(exported.code, 0, exported.stderr);
     assert.deepEqual(JSON.parse(exported.stdout).replaced, [
-      { kind: 'who', secrets: 1 },
       { kind: 'mail', secrets: 1 },
+      { kind: 'who', secrets: 1 },
     ]);
     const text = readFileSync(cassette, 'utf8');
     assert.ok(!text.includes('ann@') && text.includes('mail-1@redacted.invalid'));

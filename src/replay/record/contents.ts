@@ -38,8 +38,8 @@ export class Contents {
     for (const span of spans) {
       const list = span.attributes[A.inputMessageHashes];
       if (list !== undefined) {
-        yield* hashes(histories.get(list)?.rest ?? list);
-        histories.set(list, true);
+        yield* hashes(histories.get(span, list)?.rest ?? list);
+        histories.set(span, list, true);
       }
       yield* Contents.#ownHashes(span);
     }
@@ -118,7 +118,7 @@ export class Contents {
     if (told !== undefined && !PARTLY.has(told)) return { value: null, why: told };
     const value: Message[] = [];
     if (list !== undefined) {
-      const before = this.#histories.get(list);
+      const before = this.#histories.get(span, list);
       if (before) for (const message of before.of) value.push(message);
       for (const hash of hashes(before ? before.rest : list)) {
         const messages = this.#share(hash, () => {
@@ -128,7 +128,7 @@ export class Contents {
         if (!messages) return { value: null, why: this.#absent };
         for (const message of messages) value.push(message);
       }
-      this.#histories.set(list, value);
+      this.#histories.set(span, list, value);
       return { value, why: told };
     }
     if (textHash !== undefined) {
@@ -228,12 +228,12 @@ const READ = [A.systemInstructions, ...DEFINITIONS, ...ARGUMENTS, ...RESULTS, ..
  * begins with, and only the rest is new.
  */
 class Histories<T> {
-  /** By how they begin, the newest of each. */
+  /** By whose they are and how they begin, the newest of each. */
   readonly #newest = new Map<string, { list: string; of: T }>();
 
   /** Of the history that `list` goes on from, and what it adds, as a list. */
-  get(list: string): { of: T; rest: string } | undefined {
-    const before = this.#newest.get(list.slice(0, BEGINNING));
+  get(span: RecordedSpan, list: string): { of: T; rest: string } | undefined {
+    const before = this.#newest.get(keyOf(span, list));
     if (!before || !list.startsWith(before.list.slice(0, -1))) return undefined;
     const rest = list.slice(before.list.length - 1);
     // What follows is a comma and more, or the end.
@@ -242,11 +242,14 @@ class Histories<T> {
       : undefined;
   }
 
-  set(list: string, of: T): void {
-    if (list.length > 2) this.#newest.set(list.slice(0, BEGINNING), { list, of });
+  set(span: RecordedSpan, list: string, of: T): void {
+    if (list.length > 2) this.#newest.set(keyOf(span, list), { list, of });
   }
 }
 
+/** Several agents may be told and asked the same, and one agent have several conversations. */
+const keyOf = ({ agent, parentAgent }: RecordedSpan, list: string): string =>
+  `${parentAgent}\0${agent}\0${list.slice(0, BEGINNING)}`;
 /** Two hashes: what an agent is told first, and what it is asked. */
 const BEGINNING = 72;
 
