@@ -354,6 +354,18 @@ test('what was not kept is named with why: capture, or its time', async () => {
   assert.deepEqual(await gapsOf('silent', 'off'), ['input not_captured', 'output not_captured']);
   assert.deepEqual(await gapsOf('expired', 'full'), ['input expired', 'output expired']);
   assert.deepEqual(await gapsOf('expired'), ['input expired', 'output expired']);
+  await store([
+    foreign(
+      'secretive',
+      { id: 1, name: 'execute_tool t', at: 0 },
+      {
+        'gen_ai.operation.name': 'execute_tool',
+        'gen_ai.tool.name': 't',
+        'gen_ai.tool.call.arguments': '<REDACTED>',
+      },
+    ),
+  ]);
+  assert.deepEqual(await gapsOf('secretive'), ['tool_arguments redacted', 'tool_result not_recorded']);
 });
 
 test('of two runs in one trace each has its own calls, and a tool that says no run is the only run it can be', async () => {

@@ -112,6 +112,8 @@ class StepReader {
   readonly #placed: Placed[] = [];
   readonly #calls = new Map<ModelCall, RecordedSpan>();
   readonly #tools = new Map<ToolCall, RecordedSpan>();
+  /** What the spans of tools say that they were given and gave. */
+  readonly #kept = new Map<ToolCall, { given: Known<string>; gave: Known<string> }>();
 
   constructor(trace: RecordedTrace, spans: readonly RecordedSpan[], origin: number, gaps: Gaps) {
     this.#spans = spans;
@@ -203,15 +205,18 @@ class StepReader {
   #tool(span: RecordedSpan): void {
     const { attributes: a } = span;
     const missing = readMissing(a[A.missing]);
+    const given = this.#contents.arguments(span, missing);
+    const gave = this.#contents.result(span, missing);
     const tool: ToolCall = {
       kind: 'tool',
       ...this.#base(span, missing),
       tool: a[A.toolName] ?? span.name.replace(/^execute_tool /, ''),
       callId: a[A.toolCallId] ?? '',
-      arguments: this.#contents.arguments(span, missing).value,
-      result: this.#contents.result(span, missing).value,
+      arguments: given.value,
+      result: gave.value,
     };
     this.#tools.set(tool, span);
+    this.#kept.set(tool, { given, gave });
     this.#placed.push({ us: span.startUs, step: tool });
   }
 
@@ -219,10 +224,9 @@ class StepReader {
   #toolGaps(tool: ToolCall, span: RecordedSpan): void {
     const missing = readMissing(span.attributes[A.missing]);
     const isPartly = (why: Gap['why'] | undefined) => why === 'redacted';
-    const given = this.#contents.arguments(span, missing);
+    const { given, gave } = this.#kept.get(tool)!;
     if (tool.arguments === null || isPartly(given.why))
       this.#gap(tool, span, 'tool_arguments', given, missing);
-    const gave = this.#contents.result(span, missing);
     if (tool.result === null || isPartly(gave.why)) this.#gap(tool, span, 'tool_result', gave, missing);
   }
 
