@@ -104,6 +104,7 @@ test('a suite scores runs that are over and meet an item, by its id or else by t
     scored: 4,
     errors: 1,
     unmatched: 1,
+    overCap: 0,
     mean: 0.5,
     errorCodes: { content_missing: 1 },
   });
@@ -122,6 +123,7 @@ test('a suite scores runs that are over and meet an item, by its id or else by t
     scored: 0,
     errors: 0,
     unmatched: 1,
+    overCap: 0,
     mean: undefined,
     errorCodes: {},
   });
