@@ -237,7 +237,7 @@ test('a loop that does not exist is told from one without data', async () => {
 test('alerts shows what fell, since when, why and where to look, and exits 1 while one is firing', async () => {
   const { code, stdout } = await cli('alerts');
   assert.equal(code, 1);
-  assert.match(stdout, /^firing {2}silent {2}golden_drop, raised/);
+  assert.match(stdout, /^firing {2}silent {2}golden_drop a1, raised/);
   assert.match(stdout, /golden +1 → 0 \(mean of 70 scored runs before, 10 since\)/);
   assert.match(stdout, /checker +passes 100 % → 100 % of runs/);
   assert.match(stdout, /cause +model: gpt-4-0314 → gpt-4-0613/);

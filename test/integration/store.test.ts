@@ -47,18 +47,30 @@ test('a web page cannot reach the embedded server, neither across origins nor by
 });
 
 test('no table function, engine or backup of the embedded server reaches files or other servers', async () => {
+  // Its working folder is gone, and no path can be looked up from there.
   for (const sql of [
     `SELECT * FROM file('/etc/hostname', LineAsString)`,
     `INSERT INTO FUNCTION file('/tmp/loopscope-never', LineAsString) SELECT 'x'`,
     `SELECT * FROM default.\`/etc/hostname\``,
+  ])
+    await assert.rejects(store.command(sql), /getcwd failed|ACCESS_DENIED/, sql);
+  for (const sql of [
     `SELECT * FROM url('${server.url}', LineAsString)`,
     `SELECT * FROM remote('127.0.0.1', system.one)`,
     `CREATE TABLE loopscope.f (a String) ENGINE = File(LineAsString, '/etc/hostname')`,
     `CREATE TABLE loopscope.u (a String) ENGINE = URL('${server.url}', LineAsString)`,
-    `BACKUP DATABASE loopscope TO File('/tmp/loopscope-never')`,
     'SYSTEM SHUTDOWN',
   ])
     await assert.rejects(store.command(sql), refusal('store_rejected', /ACCESS_DENIED/), sql);
+  for (const sql of [
+    `BACKUP DATABASE loopscope TO File('/tmp/loopscope-never')`,
+    `BACKUP DATABASE loopscope TO Disk('backups', '../never')`,
+  ])
+    await assert.rejects(
+      store.command(sql),
+      refusal('store_rejected', /allowed_path|inside the specified disk/),
+      sql,
+    );
 });
 
 test('times keep their nanoseconds, as text without a zone (UTC) and as ISO 8601', async () => {
