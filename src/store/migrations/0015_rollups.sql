@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS {{database}}.calls_by_minute {{on_cluster}}
     `first_chunk` AggregateFunction(quantileTDigest, Float32)
 )
 ENGINE = {{engine:AggregatingMergeTree}}
-PARTITION BY toDate(minute)
+PARTITION BY toYYYYMM(minute)
 ORDER BY (loop, minute, origin, agent, agent_role, parent_agent, provider, request_model, served_model, error_type)
 SETTINGS non_replicated_deduplication_window = 10000;
 
@@ -114,7 +114,7 @@ CREATE TABLE IF NOT EXISTS {{database}}.attempts_by_minute {{on_cluster}}
     `attempts` SimpleAggregateFunction(sum, UInt64)
 )
 ENGINE = {{engine:AggregatingMergeTree}}
-PARTITION BY toDate(minute)
+PARTITION BY toYYYYMM(minute)
 ORDER BY (minute, target, outcome, error_type, loop)
 SETTINGS non_replicated_deduplication_window = 10000;
 
@@ -132,7 +132,7 @@ CREATE TABLE IF NOT EXISTS {{database}}.outcomes_by_minute {{on_cluster}}
     `effects_rejected` SimpleAggregateFunction(sum, UInt64)
 )
 ENGINE = {{engine:AggregatingMergeTree}}
-PARTITION BY toDate(minute)
+PARTITION BY toYYYYMM(minute)
 ORDER BY (loop, minute)
 SETTINGS non_replicated_deduplication_window = 10000;
 
