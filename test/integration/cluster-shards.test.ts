@@ -92,7 +92,7 @@ test('every table and view of the documented names can be read, whichever server
       `SELECT name FROM system.tables WHERE database = 'loopscope' AND engine IN ('Distributed', 'View')`,
     );
     assert.ok(names.length > 20);
-    for (const { name } of names) await store.query(`SELECT * FROM loopscope.${name} LIMIT 1`);
+    for (const { name } of names) await store.query(`SELECT * FROM loopscope.${name}`);
   }
 });
 
