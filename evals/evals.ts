@@ -15,12 +15,14 @@ import { createProbes } from './probe/probes.ts';
 import { openLead } from './queue/open.ts';
 import { createScheduling } from './scheduling.ts';
 import { scorerServices } from './scorers/services.ts';
+import { createStandingWatch } from './standing/watch.ts';
 import { openSuites, type Suite } from './suite.ts';
 import { createTurns } from './turns.ts';
 import { createUnmeasuredWatch } from './unmeasured/watch.ts';
 
 /**
- * The evals role: scores what is due, looks at loops with new scores and at the models they use, tells receivers of alerts.
+ * The evals role: scores what is due, looks at loops with new scores and at the models they use, tells receivers of alerts,
+ * and keeps up how each loop stands.
  *
  * Nothing here waits for what is slow elsewhere: suites score beside each other, and receivers are told beside that.
  * Processes that share a Redis share the jobs, and one of them looks and tells for all (see queue/).
@@ -107,6 +109,9 @@ export async function startEvals({ config, store, clock, log, gatewayUrl }: Eval
       if ((await unmeasured.look(suites.current())) > 0) deliveries.wake();
     });
 
+  const standings = createStandingWatch({ store, clock, config, registry: registry.current });
+  const lookAtStandings = () => looking.take('standings', standings.look);
+
   const lead = await openLead({ config, clock, log });
   const scheduling = await createScheduling({
     store,
@@ -150,6 +155,7 @@ export async function startEvals({ config, store, clock, log, gatewayUrl }: Eval
         if (!lead.isLeader()) return;
         if (clock.now() >= nextLookAt) await look();
         if (clock.now() >= nextSuitesLookAt) await lookAtSuites();
+        if (standings.isDue()) await lookAtStandings();
       }),
     ]);
     await scheduling.close();
@@ -174,9 +180,10 @@ export async function startEvals({ config, store, clock, log, gatewayUrl }: Eval
       await models.look();
       await lookAtSuites();
       await probes.look();
-      if (looked.every((n) => n === 0) && (await deliveries.pending()) === 0) return;
+      if (looked.every((n) => n === 0) && (await deliveries.pending()) === 0) break;
       await clock.sleep(IDLE_POLL_MS, signal).catch(() => {});
     }
+    if (!signal.aborted) await lookAtStandings();
   };
 
   const { url, close: closeServer } = await serve({

@@ -1,6 +1,7 @@
 import { type Standing, watch } from '../../evals/detect/watch.ts';
 import { type FleetAgreement, fleetAgreement } from '../../evals/estimate/fleet-agreement.ts';
 import { estimateLoop, type LoopEstimate } from '../../evals/estimate/loop-estimate.ts';
+import { LOOP_STATES, type LoopState, loopState } from '../../evals/standing/loop-state.ts';
 import { wilson } from '../../evals/stats/binomial-interval.ts';
 import { arlOf, type Suite } from '../../evals/suite.ts';
 import { UNMEASURED_ALERT_KIND } from '../../evals/unmeasured/alert.ts';
@@ -10,8 +11,8 @@ import type { Registry } from '../registry/load.ts';
 import { type Alert, listAlerts } from '../store/alerts.ts';
 import type { Store } from '../store/client.ts';
 import { type LoopTotals, loopTotals } from '../store/fleet.ts';
+import { SHOWN_SCORES_MAX } from '../store/loop-facts.ts';
 import { loopSeries, scoreCounts } from '../store/scores.ts';
-import { LOOP_STATES, type LoopState, loopState } from './loop-state.ts';
 
 /** The fleet as `status --json` prints it. `null` is "nobody knows", which is not 0. */
 export interface StatusDocument {
@@ -59,8 +60,6 @@ export interface FleetSources {
 
 /** The same fleet is shown with the same intervals. */
 const AGREEMENT_SEED = 1;
-/** Most golden scores that the shown mean is taken over. */
-const SCORES_MAX = 200;
 
 /** How every loop stands that is registered or ever made a run, worst first; or how one does. */
 export async function statusDocument(sources: FleetSources, loop?: string): Promise<StatusDocument> {
@@ -153,7 +152,7 @@ function passRate(runs: readonly Observation[]): number | null {
 }
 
 function meanScore(runs: readonly Observation[]): LoopStatus['golden'] {
-  const scores = runs.flatMap(({ score }) => (score === null ? [] : [score])).slice(-SCORES_MAX);
+  const scores = runs.flatMap(({ score }) => (score === null ? [] : [score])).slice(-SHOWN_SCORES_MAX);
   const interval = wilson(sum(scores), scores.length);
   if (!interval) return { score: null, low: null, high: null, n: 0 };
   return { score: sum(scores) / scores.length, ...interval, n: scores.length };

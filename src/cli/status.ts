@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
+import type { LoopState } from '../../evals/standing/loop-state.ts';
 import { requireKnownLoop } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { type LoopStatus, type StatusDocument, statusDocument } from './fleet-report.ts';
 import { count, decimal, percent, some, time, UNKNOWN, usd } from './format.ts';
-import type { LoopState } from './loop-state.ts';
 import type { Output, Style } from './output.ts';
 import { type Column, table } from './table.ts';
 

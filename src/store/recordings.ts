@@ -76,6 +76,12 @@ interface Facts extends Omit<RecordedRun, 'checkerPass' | 'traceIds' | 'goldenSc
 /** Traces of one run that are read. */
 const TRACES_MAX = 1_000;
 
+/** Hashes of a history: those of one before it that it goes on from, and what it adds. */
+export interface HashList {
+  before: HashList | undefined;
+  added: readonly string[];
+}
+
 /** A stored span, as far as a recording needs it. `''` where there is nothing, `null` where nobody said. */
 export interface RecordedSpan {
   traceId: string;
@@ -102,6 +108,8 @@ export interface RecordedSpan {
   inputTokens: number | null;
   outputTokens: number | null;
   costUsd: number | null;
+  /** What a call was asked with. */
+  input: HashList | undefined;
   /** Of `ATTRIBUTES`, those that it has. */
   attributes: Partial<Record<RecordedAttribute, string>>;
   /** `gen_ai.request.*` and `loopscope.request.*`, by what comes behind. */
@@ -123,7 +131,6 @@ const ATTRIBUTES = [
   A.streamPieces,
   A.toolName,
   A.toolCallId,
-  A.inputMessageHashes,
   A.outputMessageHashes,
   A.inputTextHash,
   A.outputTextHash,
@@ -146,7 +153,15 @@ export const RECORDING_SPANS_MAX = 20_000;
 /** What senders leave in the place of content that they do not tell; everything else has become a hash. */
 const WITHHELD = [A.inputMessages, A.outputMessages, A.toolArguments, A.toolResult];
 
-/** The spans of traces in the order they began, each once; at most `RECORDING_SPANS_MAX`, and whether there are more. */
+/** Two hashes of a list: what an agent is told first, and what it is asked. Its conversations differ in them. */
+const BEGINNING = 72;
+
+/**
+ * The spans of traces in the order they began, each once; at most `RECORDING_SPANS_MAX`, and whether there are more.
+ *
+ * A history is mostly the one before it in the same conversation and a little more. Only the little is sent: all of them
+ * would be most of a long run's bytes.
+ */
 export async function recordedSpans(
   store: Store,
   traceIds: readonly string[],
@@ -155,9 +170,13 @@ export async function recordedSpans(
   const times = `${store.database}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}`;
   const attribute = (name: string) => `SpanAttributes['${name}']`;
   const rows = store.stream<Row>(
-    `SELECT TraceId, SpanId, ParentSpanId, SpanName, ScopeName, toUnixTimestamp64Micro(Timestamp), Duration / 1e6,
+    `WITH ${attribute(A.inputMessageHashes)} AS list, lagInFrame(list) OVER conversation AS previous,
+          startsWith(list, concat(substring(previous, 1, length(previous) - 1), ',')) AS goes_on
+     SELECT TraceId, SpanId, ParentSpanId, SpanName, ScopeName, toUnixTimestamp64Micro(Timestamp), Duration / 1e6,
             StatusCode = 'Error', ErrorType, Loop, RunId, Record, Operation, Agent, AgentRole, ParentAgent,
             Provider, RequestModel, ResponseModel, InputTokens, OutputTokens, CostUsd,
+            if(goes_on, lagInFrame(concat(TraceId, SpanId)) OVER conversation, ''),
+            if(goes_on, concat('[', substring(list, length(previous) + 1)), list),
             [${ATTRIBUTES.map(attribute).join(', ')}],
             mapFilter((k, v) -> startsWith(k, 'gen_ai.request.') OR startsWith(k, 'loopscope.request.'), SpanAttributes),
             mapFilter((k, v) -> startsWith(k, '${A.contentHashes}.'), SpanAttributes),
@@ -167,15 +186,21 @@ export async function recordedSpans(
        -- Of the type of the column: held against whole seconds, a trace within one second would have no spans.
        AND Timestamp >= (SELECT toDateTime64(min(Start), 9) FROM ${times})
        AND Timestamp < (SELECT toDateTime64(max(End) + 1, 9) FROM ${times})
+     WINDOW conversation AS (
+       PARTITION BY ParentAgent, Agent, substring(list, 1, ${BEGINNING}) ORDER BY Timestamp, SpanId
+       ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
      ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}`,
     { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
   const spans = new Map<string, RecordedSpan>();
+  const lists = new Map<string, HashList>();
   let read = 0;
   for await (const piece of rows)
     for (const row of piece) {
       const key = `${row[0]}${row[1]}`;
-      if (++read <= RECORDING_SPANS_MAX && !spans.has(key)) spans.set(key, spanOf(row));
+      const list = row[23] === '' ? undefined : { before: lists.get(row[22]), added: readHashes(row[23]) };
+      if (list) lists.set(key, list);
+      if (++read <= RECORDING_SPANS_MAX && !spans.has(key)) spans.set(key, spanOf(row, list));
     }
   return { spans: [...spans.values()], cut: read > RECORDING_SPANS_MAX };
 }
@@ -203,15 +228,17 @@ type Row = [
   inputTokens: number | null,
   outputTokens: number | null,
   costUsd: number | null,
+  goesOnFrom: string,
+  added: string,
   attributes: string[],
   parameters: Record<string, string>,
   contents: Record<string, string>,
   withheld: string[],
 ];
 
-function spanOf(row: Row): RecordedSpan {
+function spanOf(row: Row, input: HashList | undefined): RecordedSpan {
   const attributes: RecordedSpan['attributes'] = {};
-  row[22].forEach((value, i) => {
+  row[24].forEach((value, i) => {
     if (value !== '') attributes[ATTRIBUTES[i]!] = value;
   });
   return {
@@ -237,11 +264,23 @@ function spanOf(row: Row): RecordedSpan {
     inputTokens: row[19],
     outputTokens: row[20],
     costUsd: row[21],
+    input,
     attributes,
-    parameters: row[23],
-    contents: row[24],
-    withheld: row[25],
+    parameters: row[25],
+    contents: row[26],
+    withheld: row[27],
   };
+}
+
+/** Hashes as spans carry them: a JSON list. What is none, as a stranger may send it, has none. */
+export function readHashes(list: string | undefined): string[] {
+  if (list === undefined) return [];
+  try {
+    const said: unknown = JSON.parse(list);
+    return Array.isArray(said) ? said.filter((hash) => typeof hash === 'string') : [];
+  } catch {
+    return [];
+  }
 }
 
 /** A piece of content. */

@@ -61,7 +61,7 @@ function render(sql: string, place: Place): string[] {
   const spanning = fill(sql, place, database);
   if (/^CREATE TABLE\b/.test(sql)) return [local, distributed(sql, place, cluster)];
   if (/^CREATE MATERIALIZED VIEW\b/.test(sql)) return [local];
-  if (/^CREATE VIEW\b/.test(sql)) return [spanning];
+  if (/^(CREATE|DROP) VIEW\b/.test(sql)) return [spanning];
   // Of columns both must know; indexes, lifetimes and what is on disk is the local table's.
   if (/^ALTER TABLE\b.* (ADD|MODIFY|DROP|RENAME) COLUMN\b/s.test(sql)) return [local, spanning];
   if (/^ALTER TABLE\b/.test(sql)) return [local];

@@ -146,7 +146,7 @@ export const READER_GRANTS: readonly string[] = `
   otel_traces otel_traces_trace_id_ts otel_metrics_gauge otel_metrics_sum
   calls_by_minute calls_by_hour latency_by_minute latency_by_hour attempts_by_minute outcomes_by_minute
   own_counts_by_5_minutes own_gauges_by_5_minutes
-  runs run_parts run_ends run_facts loop_states loop_schedules registry_versions
+  runs run_parts run_ends run_facts loop_states loop_standings registry_versions
   eval_scores golden_scores eval_jobs detector_history probes probe_jobs
   alerts alerts_now alert_deliveries alert_acceptances alert_silences
   model_uses model_events model_calendar

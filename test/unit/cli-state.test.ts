@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type LoopFacts, loopState } from '../../src/cli/loop-state.ts';
+import { type LoopFacts, loopState } from '../../evals/standing/loop-state.ts';
 
 const now = Date.parse('2026-11-03T12:00:00Z');
 const HOUR = 3_600_000;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { DASHBOARDS } from '../../deploy/grafana/source/dashboards.ts';
 import { STATES } from '../../deploy/grafana/source/words.ts';
-import { LOOP_STATES } from '../../src/cli/loop-state.ts';
+import { LOOP_STATES } from '../../evals/standing/loop-state.ts';
 import type { DashboardJson, PanelJson } from '../support/grafana-queries.ts';
 import { schemaComplaints } from '../support/grafana-schema.ts';
 

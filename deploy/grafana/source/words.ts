@@ -40,7 +40,7 @@ export interface StateLook {
   color: string;
 }
 
-/** As src/cli/loop-state.ts has them, worst first. Named colours follow Grafana's theme. */
+/** As evals/standing/loop-state.ts has them, worst first. Named colours follow Grafana's theme. */
 export const STATES: Readonly<Record<string, StateLook>> = {
   silently_failing: { text: 'failing silently', color: 'dark-red' },
   failing: { text: 'failing', color: 'red' },

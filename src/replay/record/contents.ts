@@ -1,5 +1,5 @@
 import { A } from '../../span/attributes.ts';
-import type { RecordedSpan, StoredContent } from '../../store/recordings.ts';
+import { type HashList, type RecordedSpan, readHashes, type StoredContent } from '../../store/recordings.ts';
 import type { Gap, Message } from '../recording.ts';
 import type { Missing } from './gaps.ts';
 import { readMessages, readToolCalls, textPart } from './messages.ts';
@@ -22,7 +22,8 @@ export class Contents {
   readonly #absent: Gap['why'];
   readonly #nothing: Gap['why'];
   readonly #shared = new Map<string, unknown>();
-  readonly #histories = new Histories<readonly Message[]>();
+  /** What each list says; `null` where not all of it is stored. */
+  readonly #histories = new Map<HashList, Message[] | null>();
 
   /** `capture`: what the registry says is kept now. */
   constructor(stored: ReadonlyMap<string, StoredContent>, capture: 'off' | 'hashed' | 'full' | undefined) {
@@ -34,36 +35,29 @@ export class Contents {
 
   /** Hashes of all that is read of spans; not each as often as histories tell it. */
   static *hashesOf(spans: Iterable<RecordedSpan>): Generator<string> {
-    const histories = new Histories<true>();
+    const told = new Set<HashList>();
     for (const span of spans) {
-      const list = span.attributes[A.inputMessageHashes];
-      if (list !== undefined) {
-        yield* hashes(histories.get(span, list)?.rest ?? list);
-        histories.set(span, list, true);
+      for (let list = span.input; list && !told.has(list); list = list.before) {
+        told.add(list);
+        yield* list.added;
       }
       yield* Contents.#ownHashes(span);
     }
   }
 
-  static *#ownHashes({ attributes: a, contents }: RecordedSpan): Generator<string> {
-    yield* hashes(a[A.outputMessageHashes]);
+  static *#ownHashes({ input: history, attributes: a, contents }: RecordedSpan): Generator<string> {
+    yield* readHashes(a[A.outputMessageHashes]);
     const { [A.inputTextHash]: input, [A.outputTextHash]: output } = a;
-    if (input !== undefined && a[A.inputMessageHashes] === undefined) yield input;
+    if (input !== undefined && !history) yield input;
     if (output !== undefined && a[A.outputMessageHashes] === undefined) yield output;
     // Most spans have none or two of these.
-    for (const name in contents) if (READ.has(name)) yield* hashes(contents[name]);
+    for (const name in contents) if (READ.has(name)) yield* readHashes(contents[name]);
   }
 
   input(span: RecordedSpan, missing: Missing): Known<Message[]> {
     const { attributes: a, contents } = span;
-    const said = this.#messages(
-      span,
-      missing.input,
-      A.inputMessages,
-      'user',
-      a[A.inputMessageHashes],
-      a[A.inputTextHash],
-    );
+    const textHash = a[A.inputTextHash];
+    const said = this.#messages(span, missing.input, A.inputMessages, 'user', span.input, textHash);
     const instructions = contents[INSTRUCTIONS];
     if (instructions === undefined || said.value === null) return said;
     const system = this.#share(`system ${instructions}`, () => this.#system(instructions));
@@ -72,17 +66,12 @@ export class Contents {
 
   output(span: RecordedSpan, missing: Missing): Known<Message[]> {
     const { attributes: a, contents } = span;
-    const hasMessages = a[A.outputMessageHashes] !== undefined;
-    if (!hasMessages && AI_SDK_ANSWER.some((name) => contents[name] !== undefined))
+    const list = a[A.outputMessageHashes];
+    if (list === undefined && AI_SDK_ANSWER.some((name) => contents[name] !== undefined))
       return this.#aiSdkAnswer(span);
-    return this.#messages(
-      span,
-      missing.output,
-      A.outputMessages,
-      'assistant',
-      a[A.outputMessageHashes],
-      a[A.outputTextHash],
-    );
+    const said = list === undefined ? undefined : { before: undefined, added: readHashes(list) };
+    const textHash = a[A.outputTextHash];
+    return this.#messages(span, missing.output, A.outputMessages, 'assistant', said, textHash);
   }
 
   /** The tools that a call was offered; where it has a version of them it was offered some. */
@@ -112,24 +101,13 @@ export class Contents {
     told: Gap['why'] | undefined,
     name: string,
     role: string,
-    list: string | undefined,
+    list: HashList | undefined,
     textHash: string | undefined,
   ): Known<Message[]> {
     if (told !== undefined && !PARTLY.has(told)) return { value: null, why: told };
-    const value: Message[] = [];
     if (list !== undefined) {
-      const before = this.#histories.get(span, list);
-      if (before) for (const message of before.of) value.push(message);
-      for (const hash of hashes(before ? before.rest : list)) {
-        const messages = this.#share(hash, () => {
-          const stored = this.#stored.get(hash);
-          return stored && readMessages(stored.role || role, stored.content);
-        });
-        if (!messages) return { value: null, why: this.#absent };
-        for (const message of messages) value.push(message);
-      }
-      this.#histories.set(span, list, value);
-      return { value, why: told };
+      const value = this.#history(list, role);
+      return value ? { value, why: told } : { value: null, why: this.#absent };
     }
     if (textHash !== undefined) {
       const message = this.#share(`${role} ${textHash}`, (): Message | undefined => {
@@ -139,6 +117,35 @@ export class Contents {
       return message ? { value: [message], why: told } : { value: null, why: this.#absent };
     }
     return { value: null, why: span.withheld.includes(name) ? 'redacted' : this.#nothing };
+  }
+
+  #history(list: HashList, role: string): Message[] | null {
+    const unread: HashList[] = [];
+    let known: Message[] | null | undefined;
+    for (let at: HashList | undefined = list; at && known === undefined; at = at.before) {
+      known = this.#histories.get(at);
+      if (known === undefined) unread.push(at);
+    }
+    let history = known === undefined ? [] : known;
+    for (const next of unread.reverse()) {
+      const added = history && this.#added(next, role);
+      history = history && added && [...history, ...added];
+      this.#histories.set(next, history);
+    }
+    return history;
+  }
+
+  #added({ added }: HashList, role: string): Message[] | null {
+    const messages: Message[] = [];
+    for (const hash of added) {
+      const read = this.#share(hash, () => {
+        const stored = this.#stored.get(hash);
+        return stored && readMessages(stored.role || role, stored.content);
+      });
+      if (!read) return null;
+      messages.push(...read);
+    }
+    return messages;
   }
 
   #system(list: string): Message | undefined {
@@ -184,7 +191,7 @@ export class Contents {
   }
 
   #all(list: string): StoredContent[] | undefined {
-    const pieces = hashes(list).map((hash) => this.#stored.get(hash));
+    const pieces = readHashes(list).map((hash) => this.#stored.get(hash));
     return pieces.every((piece) => piece !== undefined) ? pieces : undefined;
   }
 
@@ -229,49 +236,6 @@ const READ: ReadonlySet<string> = new Set([
   ...RESULTS,
   ...AI_SDK_ANSWER,
 ]);
-
-/**
- * What was made of the lists of hashes that histories are. A history mostly goes on from one before it, whose list it then
- * begins with, and only the rest is new.
- */
-class Histories<T> {
-  /** By whose they are and how they begin, the newest of each. */
-  readonly #newest = new Map<string, { list: string; of: T }>();
-
-  /** Of the history that `list` goes on from, and what it adds, as a list. */
-  get(span: RecordedSpan, list: string): { of: T; rest: string } | undefined {
-    const before = this.#newest.get(keyOf(span, list));
-    if (!before) return undefined;
-    const end = before.list.length - 1;
-    // Compared as wholes, which is many times as fast as `startsWith` is with texts this long.
-    if (list.slice(0, end) !== before.list.slice(0, end)) return undefined;
-    const rest = list.slice(end);
-    // What follows is a comma and more, or the end.
-    return rest.startsWith(',') || rest === ']'
-      ? { of: before.of, rest: `[${rest.replace(',', '')}` }
-      : undefined;
-  }
-
-  set(span: RecordedSpan, list: string, of: T): void {
-    if (list.length > 2) this.#newest.set(keyOf(span, list), { list, of });
-  }
-}
-
-/** Several agents may be told and asked the same, and one agent have several conversations. */
-const keyOf = ({ agent, parentAgent }: RecordedSpan, list: string): string =>
-  `${parentAgent}\0${agent}\0${list.slice(0, BEGINNING)}`;
-/** Two hashes: what an agent is told first, and what it is asked. */
-const BEGINNING = 72;
-
-function hashes(list: string | undefined): string[] {
-  if (list === undefined) return [];
-  try {
-    const said: unknown = JSON.parse(list);
-    return Array.isArray(said) ? said.filter((hash) => typeof hash === 'string') : [];
-  } catch {
-    return [];
-  }
-}
 
 /** What the collector took apart, put together again; `undefined` where it cannot be told how it was. */
 function rejoin(pieces: readonly string[]): string | undefined {

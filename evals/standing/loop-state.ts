@@ -1,6 +1,6 @@
 import { Cron } from 'croner';
-import type { Standing } from '../../evals/detect/watch.ts';
-import { UNMEASURED_ALERT_KIND } from '../../evals/unmeasured/alert.ts';
+import type { Standing } from '../detect/watch.ts';
+import { UNMEASURED_ALERT_KIND } from '../unmeasured/alert.ts';
 
 /** What a loop is, in one word, worst first: the order in which `status` lists them. */
 export const LOOP_STATES = [
