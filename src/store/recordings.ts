@@ -1,10 +1,11 @@
-import { A } from '../span/attributes.ts';
+import { A, REPLAY_RECORD_PREFIX } from '../span/attributes.ts';
 import type { Store } from './client.ts';
 import { goldenScores } from './runs.ts';
 
 /**
  * What recordings are put together from: what is known of a run as a whole, the spans of its traces, and the content that
- * these refer to. Three reads that find their rows by an index, however many other runs are stored.
+ * these refer to. Reads that find their rows by an index, however many other runs are stored, and none of which waits for
+ * another one's answer.
  */
 
 /** A run as a whole. `null` is "nobody said"; times are milliseconds since the epoch. */
@@ -24,8 +25,7 @@ export interface RecordedRun {
   outputTokens: number | null;
   costUsd: number | null;
   goldenScore: number | null;
-  /** The traces that its spans are in: one, unless its callers brought several of their own. */
-  traceIds: string[];
+  traceId: string;
 }
 
 /** The run of `loop`; `undefined` where there is no such run. */
@@ -49,28 +49,33 @@ export async function recordedRun(
       run,
     ),
   ]);
-  if (!facts) return undefined;
-  const { traceId, checkerPass, ...known } = facts;
-  // Within the run's time: of the days before and after it not even the index is read.
-  const traces = await store.query<{ traceId: string }>(
-    `SELECT DISTINCT TraceId AS traceId FROM ${db}.otel_traces
-     WHERE RunId = {runId:String} AND Loop = {loop:String}
-       AND Timestamp >= toDateTime64(fromUnixTimestamp64Milli({from:Int64}), 9)
-       AND Timestamp <= toDateTime64(fromUnixTimestamp64Milli({to:Int64}), 9)
-     LIMIT {limit:UInt32}`,
-    { ...run, from: Math.floor(facts.startedAt), to: Math.ceil(facts.endedAt), limit: TRACES_MAX },
+  return (
+    facts && {
+      ...facts,
+      goldenScore: score?.score ?? null,
+      checkerPass: facts.checkerPass === null ? null : facts.checkerPass === 1,
+    }
   );
-  return {
-    ...known,
-    goldenScore: score?.score ?? null,
-    checkerPass: checkerPass === null ? null : checkerPass === 1,
-    traceIds: [...new Set([traceId, ...traces.map((trace) => trace.traceId)])],
-  };
 }
 
-interface Facts extends Omit<RecordedRun, 'checkerPass' | 'traceIds' | 'goldenScore'> {
+interface Facts extends Omit<RecordedRun, 'checkerPass' | 'goldenScore'> {
   checkerPass: number | null;
-  traceId: string;
+}
+
+/** The traces that the spans of a run are in: one, unless its callers brought several of their own; none of an unknown run. */
+export async function recordedTraces(store: Store, run: { loop: string; runId: string }): Promise<string[]> {
+  const part = `${store.database}.run_parts WHERE run_id = {runId:String} AND loop = {loop:String}`;
+  const rows = await store.query<{ traceId: string }>(
+    `SELECT DISTINCT TraceId AS traceId FROM ${store.database}.otel_traces
+     WHERE RunId = {runId:String} AND Loop = {loop:String}
+       -- Within the run's time: of the days before and after it not even the index is read.
+       AND Timestamp >= (SELECT min(started_at) FROM ${part}) AND Timestamp <= (SELECT max(ended_at) FROM ${part})
+     LIMIT {limit:UInt32}
+     -- Also where its spans are gone.
+     UNION DISTINCT SELECT max(trace_id) AS traceId FROM ${part} HAVING count() > 0`,
+    { ...run, limit: TRACES_MAX },
+  );
+  return rows.map(({ traceId }) => traceId);
 }
 
 /** Traces of one run that are read. */
@@ -146,49 +151,56 @@ const ATTRIBUTES = [
   A.replayRunId,
 ] as const;
 export type RecordedAttribute = (typeof ATTRIBUTES)[number];
+const IS_ATTRIBUTE: ReadonlySet<string> = new Set(ATTRIBUTES);
 
 /** Most spans of a run that are read. */
 export const RECORDING_SPANS_MAX = 20_000;
 
 /** What senders leave in the place of content that they do not tell; everything else has become a hash. */
-const WITHHELD = [A.inputMessages, A.outputMessages, A.toolArguments, A.toolResult];
+const WITHHELD: readonly string[] = [A.inputMessages, A.outputMessages, A.toolArguments, A.toolResult];
+
+const attribute = (name: string) => `SpanAttributes['${name}']`;
+const quoted = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
 
 /** Two hashes of a list: what an agent is told first, and what it is asked. Its conversations differ in them. */
 const BEGINNING = 72;
 
 /**
- * The spans of traces in the order they began, each once; at most `RECORDING_SPANS_MAX`, and whether there are more.
- *
- * A history is mostly the one before it in the same conversation and a little more. Only the little is sent: all of them
- * would be most of a long run's bytes.
+ * A history, in `list`, is mostly the one before it in the same conversation and a little more. Only the little is taken: all
+ * of them would be most of a long run's bytes.
  */
+const ADDED = `
+  lagInFrame(list) OVER conversation AS previous,
+  startsWith(list, concat(substring(previous, 1, length(previous) - 1), ',')) AS goes_on,
+  if(goes_on, concat('[', substring(list, length(previous) + 1)), list) AS added`;
+const CONVERSATION = `
+  WINDOW conversation AS (
+    PARTITION BY ParentAgent, Agent, substring(list, 1, ${BEGINNING}) ORDER BY Timestamp, SpanId
+    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)`;
+
+/** Of traces, by their times too. */
+function ofTraces(database: string): string {
+  const times = `${database}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}`;
+  // Of the type of the column: held against whole seconds, a trace within one second would have no spans.
+  return `${database}.otel_traces WHERE TraceId IN {traceIds:Array(String)}
+       AND Timestamp >= (SELECT toDateTime64(min(Start), 9) FROM ${times})
+       AND Timestamp < (SELECT toDateTime64(max(End) + 1, 9) FROM ${times})`;
+}
+
+/** The spans of traces in the order they began, each once; at most `RECORDING_SPANS_MAX`, and whether there are more. */
 export async function recordedSpans(
   store: Store,
   traceIds: readonly string[],
 ): Promise<{ spans: RecordedSpan[]; cut: boolean }> {
-  // In the type of Timestamp: against whole seconds the index loses a trace that lies within one of them.
-  const times = `${store.database}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}`;
-  const attribute = (name: string) => `SpanAttributes['${name}']`;
   const rows = store.stream<Row>(
-    `WITH ${attribute(A.inputMessageHashes)} AS list, lagInFrame(list) OVER conversation AS previous,
-          startsWith(list, concat(substring(previous, 1, length(previous) - 1), ',')) AS goes_on
+    `WITH ${attribute(A.inputMessageHashes)} AS list, ${ADDED}
      SELECT TraceId, SpanId, ParentSpanId, SpanName, ScopeName, toUnixTimestamp64Micro(Timestamp), Duration / 1e6,
             StatusCode = 'Error', ErrorType, Loop, RunId, Record, Operation, Agent, AgentRole, ParentAgent,
             Provider, RequestModel, ResponseModel, InputTokens, OutputTokens, CostUsd,
-            if(goes_on, lagInFrame(concat(TraceId, SpanId)) OVER conversation, ''),
-            if(goes_on, concat('[', substring(list, length(previous) + 1)), list),
-            [${ATTRIBUTES.map(attribute).join(', ')}],
-            mapFilter((k, v) -> startsWith(k, 'gen_ai.request.') OR startsWith(k, 'loopscope.request.'), SpanAttributes),
-            mapFilter((k, v) -> startsWith(k, '${A.contentHashes}.'), SpanAttributes),
-            arrayFilter(k -> k != '', [${WITHHELD.map((name) => `if(${attribute(name)} != '', '${name}', '')`).join(', ')}])
-     FROM ${store.database}.otel_traces
-     WHERE TraceId IN {traceIds:Array(String)}
-       -- Of the type of the column: held against whole seconds, a trace within one second would have no spans.
-       AND Timestamp >= (SELECT toDateTime64(min(Start), 9) FROM ${times})
-       AND Timestamp < (SELECT toDateTime64(max(End) + 1, 9) FROM ${times})
-     WINDOW conversation AS (
-       PARTITION BY ParentAgent, Agent, substring(list, 1, ${BEGINNING}) ORDER BY Timestamp, SpanId
-       ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+            if(goes_on, lagInFrame(concat(TraceId, SpanId)) OVER conversation, ''), added,
+            mapFilter((k, v) -> k IN (${quoted([...ATTRIBUTES, ...WITHHELD])}) OR startsWith(k, 'gen_ai.request.')
+                OR startsWith(k, 'loopscope.request.') OR startsWith(k, '${A.contentHashes}.'), SpanAttributes)
+     FROM ${ofTraces(store.database)} ${CONVERSATION}
      ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}`,
     { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
@@ -230,17 +242,21 @@ type Row = [
   costUsd: number | null,
   goesOnFrom: string,
   added: string,
-  attributes: string[],
-  parameters: Record<string, string>,
-  contents: Record<string, string>,
-  withheld: string[],
+  attributes: Record<string, string>,
 ];
 
 function spanOf(row: Row, input: HashList | undefined): RecordedSpan {
   const attributes: RecordedSpan['attributes'] = {};
-  row[24].forEach((value, i) => {
-    if (value !== '') attributes[ATTRIBUTES[i]!] = value;
-  });
+  const parameters: RecordedSpan['parameters'] = {};
+  const contents: RecordedSpan['contents'] = {};
+  const withheld: string[] = [];
+  for (const [name, value] of Object.entries(row[24])) {
+    if (value === '') continue;
+    if (IS_ATTRIBUTE.has(name)) attributes[name as RecordedAttribute] = value;
+    else if (name.startsWith(`${A.contentHashes}.`)) contents[name] = value;
+    else if (WITHHELD.includes(name)) withheld.push(name);
+    else parameters[name] = value;
+  }
   return {
     traceId: row[0],
     spanId: row[1],
@@ -266,9 +282,9 @@ function spanOf(row: Row, input: HashList | undefined): RecordedSpan {
     costUsd: row[21],
     input,
     attributes,
-    parameters: row[25],
-    contents: row[26],
-    withheld: row[27],
+    parameters,
+    contents,
+    withheld,
   };
 }
 
@@ -289,28 +305,39 @@ export interface StoredContent {
   content: string;
 }
 
-/** ClickHouse takes a parameter of up to 128 KiB, in which a hash is 67 characters. */
-const HASHES_PER_PARAMETER = 1_500;
-const PARAMETERS_PER_QUERY = 20;
-
-/** Contents by hash; what is not kept is not in the map. */
-export async function contentsByHash(
+/**
+ * What the calls and tools of traces were given and gave, by hash: their messages, and what was sent under `names`. What is
+ * not kept is not in the map.
+ */
+export async function recordedContents(
   store: Store,
-  hashes: Iterable<string>,
+  traceIds: readonly string[],
+  names: readonly string[],
 ): Promise<Map<string, StoredContent>> {
-  const wanted = [...new Set(hashes)];
+  const rows = store.stream<[hash: string, role: string, content: string]>(
+    `SELECT hash, role, content FROM ${store.database}.messages
+     WHERE hash IN (
+       SELECT arrayJoin(arrayConcat(
+         texts, arrayFlatten(arrayMap(hashes -> JSONExtract(hashes, 'Array(String)'), arrayPushBack(sent, added)))))
+       FROM (
+         SELECT texts, sent, ${ADDED}
+         FROM (
+           SELECT Timestamp, SpanId, ParentAgent, Agent, ${attribute(A.inputMessageHashes)} AS list,
+                  [if(list = '', ${attribute(A.inputTextHash)}, ''),
+                   if(${attribute(A.outputMessageHashes)} = '', ${attribute(A.outputTextHash)}, '')] AS texts,
+                  mapValues(mapFilter((k, v) -> k IN (${quoted([A.outputMessageHashes, ...names])}), SpanAttributes)) AS sent
+           FROM ${ofTraces(store.database)}
+             AND (Record IN ('call', '${REPLAY_RECORD_PREFIX}call') OR Operation = 'execute_tool')
+           ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}
+         ) ${CONVERSATION}
+       )
+     )
+     LIMIT 1 BY hash`,
+    { traceIds, limit: RECORDING_SPANS_MAX },
+  );
   const contents = new Map<string, StoredContent>();
-  for (const some of chunks(wanted, HASHES_PER_PARAMETER * PARAMETERS_PER_QUERY)) {
-    const lists = chunks(some, HASHES_PER_PARAMETER);
-    const names = lists.map((_, i) => `{h${i}:Array(String)}`);
-    const rows = store.stream<[hash: string, role: string, content: string]>(
-      `SELECT hash, role, content FROM ${store.database}.messages
-       WHERE hash IN ${names.length === 1 ? names[0] : `arrayConcat(${names.join(', ')})`} LIMIT 1 BY hash`,
-      Object.fromEntries(lists.map((list, i) => [`h${i}`, list])),
-    );
-    for await (const piece of rows)
-      for (const [hash, role, content] of piece) contents.set(hash, { role, content });
-  }
+  for await (const piece of rows)
+    for (const [hash, role, content] of piece) contents.set(hash, { role, content });
   return contents;
 }
 

@@ -33,27 +33,6 @@ export class Contents {
     this.#nothing = capture === 'off' ? 'not_captured' : 'not_recorded';
   }
 
-  /** Hashes of all that is read of spans; not each as often as histories tell it. */
-  static *hashesOf(spans: Iterable<RecordedSpan>): Generator<string> {
-    const told = new Set<HashList>();
-    for (const span of spans) {
-      for (let list = span.input; list && !told.has(list); list = list.before) {
-        told.add(list);
-        yield* list.added;
-      }
-      yield* Contents.#ownHashes(span);
-    }
-  }
-
-  static *#ownHashes({ input: history, attributes: a, contents }: RecordedSpan): Generator<string> {
-    yield* readHashes(a[A.outputMessageHashes]);
-    const { [A.inputTextHash]: input, [A.outputTextHash]: output } = a;
-    if (input !== undefined && !history) yield input;
-    if (output !== undefined && a[A.outputMessageHashes] === undefined) yield output;
-    // Most spans have none or two of these.
-    for (const name in contents) if (READ.has(name)) yield* readHashes(contents[name]);
-  }
-
   input(span: RecordedSpan, missing: Missing): Known<Message[]> {
     const { attributes: a, contents } = span;
     const textHash = a[A.inputTextHash];
@@ -229,13 +208,9 @@ const RESULTS = placesOf(
   'output.value',
 );
 const AI_SDK_ANSWER = placesOf('ai.response.text', 'ai.response.reasoning', 'ai.response.toolCalls');
-const READ: ReadonlySet<string> = new Set([
-  INSTRUCTIONS,
-  ...DEFINITIONS,
-  ...ARGUMENTS,
-  ...RESULTS,
-  ...AI_SDK_ANSWER,
-]);
+
+/** All names under which content is read, besides messages. */
+export const CONTENT_NAMES = [INSTRUCTIONS, ...DEFINITIONS, ...ARGUMENTS, ...RESULTS, ...AI_SDK_ANSWER];
 
 /** What the collector took apart, put together again; `undefined` where it cannot be told how it was. */
 function rejoin(pieces: readonly string[]): string | undefined {

@@ -51,7 +51,7 @@ export function recordingFromSpans(trace: RecordedTrace): Recording {
   return {
     loop: trace.loop,
     run: trace.run,
-    traceId: facts?.traceIds[0] ?? spans[0]!.traceId,
+    traceId: facts?.traceId ?? spans[0]!.traceId,
     replayOf: spans.find(({ attributes }) => attributes[A.replayOf])?.attributes[A.replayOf] ?? null,
     startedAt: origin / 1000,
     durationMs: (endOf(spans, facts) - origin) / 1000,
@@ -60,10 +60,6 @@ export function recordingFromSpans(trace: RecordedTrace): Recording {
     gaps: gaps.list(steps),
   };
 }
-
-/** Hashes of all content that the spans of a recording refer to. */
-export const hashesOf = (spans: readonly RecordedSpan[]): Iterable<string> =>
-  Contents.hashesOf(spans.filter((span) => isCall(span) || isTool(span)));
 
 /**
  * The spans that are the run's. Another run may share its trace, and so may the spans of tools, which the loop's own

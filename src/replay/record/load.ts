@@ -1,8 +1,9 @@
 import { A } from '../../span/attributes.ts';
 import type { Store } from '../../store/client.ts';
-import { contentsByHash, recordedRun, recordedSpans } from '../../store/recordings.ts';
+import { recordedContents, recordedRun, recordedSpans, recordedTraces } from '../../store/recordings.ts';
 import type { Recording } from '../recording.ts';
-import { hashesOf, recordingFromSpans } from './from-spans.ts';
+import { CONTENT_NAMES } from './contents.ts';
+import { recordingFromSpans } from './from-spans.ts';
 
 /** A run of a loop; or a trace, of a replay or of somebody who has no loop. */
 export type RecordingName = { loop: string; runId: string } | { traceId: string };
@@ -23,10 +24,14 @@ export async function loadRecording(
 ): Promise<Recording | undefined> {
   if ('traceId' in name) return await loadTrace(store, name.traceId, capture);
   const { loop, runId } = name;
-  const facts = await recordedRun(store, { loop, runId });
+  const traceIds = await recordedTraces(store, { loop, runId });
+  if (traceIds.length === 0) return undefined;
+  const [facts, { spans, cut }, contents] = await Promise.all([
+    recordedRun(store, { loop, runId }),
+    recordedSpans(store, traceIds),
+    recordedContents(store, traceIds, CONTENT_NAMES),
+  ]);
   if (!facts) return undefined;
-  const { spans, cut } = await recordedSpans(store, facts.traceIds);
-  const contents = await contentsByHash(store, hashesOf(spans));
   return recordingFromSpans({ loop, run: runId, facts, spans, cut, contents, capture: capture(loop) });
 }
 
@@ -46,7 +51,7 @@ async function loadTrace(
     return await loadRecording(store, { loop: only.loop, runId: only.runId }, { capture });
   const loop = spans.find((span) => span.loop !== '')?.loop ?? '';
   const run = spans.find(({ attributes }) => attributes[A.replayRunId])?.attributes[A.replayRunId];
-  const contents = await contentsByHash(store, hashesOf(spans));
+  const contents = await recordedContents(store, [traceId], CONTENT_NAMES);
   return recordingFromSpans({
     loop,
     run: run ?? traceId,
