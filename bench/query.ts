@@ -2,7 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
+import { createStandingWatch } from '../evals/standing/watch.ts';
 import { type Clock, systemClock } from '../src/clock.ts';
+import type { Registry } from '../src/registry/load.ts';
 import { openStore, type Store } from '../src/store/client.ts';
 import { startEmbedded } from '../src/store/embedded.ts';
 import { migrate } from '../src/store/migrate.ts';
@@ -58,8 +60,9 @@ export const bench: Bench = {
         await fillRuns(store, { loops, from: runs, to, nowMs });
         runs = to;
         await merged(store, clock);
+        const standingsMs = await lookAtStandings(store, clock);
         const queries = benchQueries(nowMs, await someRun(store));
-        stages.push({ size, taken: await measure(server, queries, rounds, progress) });
+        stages.push({ size, standingsMs, taken: await measure(server, queries, rounds, progress) });
       }
       return report(stages, { loops, rounds, runs });
     } finally {
@@ -73,6 +76,8 @@ export const bench: Bench = {
 interface Stage {
   /** Millions of spans. */
   size: number;
+  /** What evals take to work out how every loop stands, which dashboards then read. */
+  standingsMs: number;
   taken: Map<string, Measurement>;
 }
 
@@ -82,6 +87,14 @@ async function merged(store: Store, clock: Clock): Promise<void> {
     if ((await store.query('SELECT 1 FROM system.merges LIMIT 1')).length === 0) return;
     await clock.sleep(1_000);
   }
+}
+
+async function lookAtStandings(store: Store, clock: Clock): Promise<number> {
+  const registry: Registry = { loops: new Map(), loop: () => undefined };
+  const config = { evals: { detect_every_s: 1, run_idle_s: 300 } };
+  const startedAt = performance.now();
+  await createStandingWatch({ store, clock, config, registry: () => registry }).look();
+  return performance.now() - startedAt;
 }
 
 /** A run from the middle of the month, of the loop whose dashboards are asked for. */
@@ -132,6 +145,7 @@ function report(
       over_300_ms_p95: slow.join(', ') || 'none',
     },
     figures: {
+      standings_look_ms: largest.standingsMs,
       panel_ms: p95,
       panel_median_ms: of(({ ms }) => quantile(ms, 0.5)),
       growth_exponent: of((_, name) =>

@@ -10,7 +10,7 @@ import { standingOf } from './standing.ts';
 export interface StandingWatchContext {
   store: Store;
   clock: Clock;
-  config: Pick<Config, 'evals'>;
+  config: { evals: Pick<Config['evals'], 'detect_every_s' | 'run_idle_s'> };
   registry: () => Registry;
 }
 

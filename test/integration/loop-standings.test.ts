@@ -32,7 +32,7 @@ async function look(): Promise<Record<string, Record<string, unknown>>> {
   const standings = createStandingWatch({
     store: clickhouse.store,
     clock: systemClock(),
-    config: { evals: { detect_every_s: 1, run_idle_s: 300 } as never },
+    config: { evals: { detect_every_s: 1, run_idle_s: 300 } },
     registry: () => loadRegistry(folder),
   });
   await standings.look();
