@@ -22,7 +22,7 @@ test('every placeholder is filled, and every object goes into the database that 
       assert.doesNotMatch(sql, /\{\{|\}\}/, name);
       assert.match(
         sql,
-        /^(CREATE (TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE|INSERT INTO) elsewhere\./,
+        /^(CREATE (TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE|INSERT INTO|DROP VIEW IF EXISTS) elsewhere\./,
         name,
       );
     }
@@ -35,7 +35,7 @@ test('no file names an engine or a cluster itself: one node and a cluster share 
     for (const [engine] of text.matchAll(/ENGINE = .*/g))
       assert.match(engine, /^ENGINE = \{\{engine:\w+\}\}$/, file);
     assert.doesNotMatch(text, /ON CLUSTER/i, file);
-    const changes = text.match(/^(CREATE|ALTER) /gm) ?? [];
+    const changes = text.match(/^(CREATE|ALTER|DROP) /gm) ?? [];
     assert.equal((text.match(/\{\{on_cluster\}\}/g) ?? []).length, changes.length, file);
   }
 });
