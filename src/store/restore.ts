@@ -92,13 +92,19 @@ async function remakeViews(store: Store, database: string): Promise<void> {
     { database },
   );
   const names = new Set(there.map(({ view }) => view));
+  // Of a view that a later migration made anew the newest form, in the order in which these were made.
+  const newest = new Map<string, string>();
   for (const { statements } of readMigrations(database))
     for (const sql of statements) {
       const view = /^CREATE (?:OR REPLACE )?VIEW (?:IF NOT EXISTS )?\w+\.(\w+)/.exec(sql)?.[1];
       if (view === undefined || !names.has(view)) continue;
-      await store.command(`DROP TABLE IF EXISTS ${database}.${view} SYNC`);
-      await store.command(sql);
+      newest.delete(view);
+      newest.set(view, sql);
     }
+  for (const [view, sql] of newest) {
+    await store.command(`DROP TABLE IF EXISTS ${database}.${view} SYNC`);
+    await store.command(sql);
+  }
 }
 
 /** What the backup says of itself. Throws `backup_failed` where that is missing: then it was not made by `backUp`. */
