@@ -4,8 +4,9 @@ import { goldenScores } from './runs.ts';
 
 /**
  * What recordings are put together from: what is known of a run as a whole, the spans of its traces, and the content that
- * these refer to. Reads that find their rows by an index, however many other runs are stored, and none of which waits for
- * another one's answer.
+ * these refer to. Which traces these are is asked first; the other reads can then go on side by side. Runs and spans are
+ * found by an index, however many others are stored. Content is ordered by its hash, so that a large run's lies all over the
+ * table: the more is stored, the longer that read takes.
  */
 
 /** A run as a whole. `null` is "nobody said"; times are milliseconds since the epoch. */
@@ -62,6 +63,9 @@ interface Facts extends Omit<RecordedRun, 'checkerPass' | 'goldenScore'> {
   checkerPass: number | null;
 }
 
+/** Traces of one run that are read. */
+const TRACES_MAX = 1_000;
+
 /** The traces that the spans of a run are in: one, unless its callers brought several of their own; none of an unknown run. */
 export async function recordedTraces(store: Store, run: { loop: string; runId: string }): Promise<string[]> {
   const part = `${store.database}.run_parts WHERE run_id = {runId:String} AND loop = {loop:String}`;
@@ -77,9 +81,6 @@ export async function recordedTraces(store: Store, run: { loop: string; runId: s
   );
   return rows.map(({ traceId }) => traceId);
 }
-
-/** Traces of one run that are read. */
-const TRACES_MAX = 1_000;
 
 /** Hashes of a history: those of one before it that it goes on from, and what it adds. */
 export interface HashList {
