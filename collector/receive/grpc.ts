@@ -106,7 +106,7 @@ export async function startGrpcReceiver(options: GrpcOptions): Promise<GrpcRecei
       onAnswer(200);
       succeed(stream, encodeAnswer(answer, 'protobuf', signal).body);
     } catch (error) {
-      if (!stream.destroyed) refuse(stream, refusal(error));
+      if (!isOver(stream)) refuse(stream, refusal(error));
     } finally {
       incoming?.arrival.over();
       incoming?.lease.release();
@@ -114,7 +114,7 @@ export async function startGrpcReceiver(options: GrpcOptions): Promise<GrpcRecei
   }
 
   function succeed(stream: ServerHttp2Stream, message: Buffer): void {
-    if (stream.destroyed) return;
+    if (isOver(stream)) return;
     stream.respond(HEADERS, { waitForTrailers: true });
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
     stream.end(frame(message));
@@ -124,7 +124,7 @@ export async function startGrpcReceiver(options: GrpcOptions): Promise<GrpcRecei
   function refuse(stream: ServerHttp2Stream, refused: Refused): void {
     onAnswer(refused.status);
     log.debug({ status: refused.status, reason: refused.message }, 'an export call was refused');
-    if (stream.destroyed) return;
+    if (isOver(stream)) return;
     stream.respond({ ...HEADERS, ...grpcStatus(refused) }, { endStream: true });
     dismiss(stream);
   }
@@ -154,6 +154,9 @@ export async function startGrpcReceiver(options: GrpcOptions): Promise<GrpcRecei
 }
 
 const isPacked = (headers: IncomingHttpHeaders) => (headers['grpc-encoding'] ?? 'identity') !== 'identity';
+
+/** Whether it was reset, by either side: there is nobody to answer, and `respond` would throw. */
+const isOver = (stream: ServerHttp2Stream) => stream.closed || stream.destroyed;
 
 /** Once it is answered: its sender need not send the rest, and what comes until it knows is thrown away. */
 function dismiss(stream: ServerHttp2Stream): void {
