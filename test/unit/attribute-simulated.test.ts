@@ -5,9 +5,11 @@ import type { Dimension } from '../../evals/attribute/cause.ts';
 import { alarmOf, type Outcome, outcomeOf, simulateLoop } from '../support/fleet-sim.ts';
 
 /**
- * Loops that change once, with harmless version changes of other kinds every 100 to 400 runs: how often the cause
- * that is named is the one that it was. Effects of several sizes, a third of the loops with graded scores. Seeded:
- * the figures are the same each time. LOOPSCOPE_LONG=1 takes 500 loops a cause, and some more kinds of loops.
+ * Loops that change once: how often the cause that is named is the one that it was. At the alarm where nothing else
+ * changes; where harmless changes of other versions come every 100 to 400 runs, one of them now and then lies nearer
+ * to the fall than its cause does, and what is promised is what is said when it is judged again. Effects of several
+ * sizes, a third of the loops with graded scores. Seeded: the figures are the same each time. LOOPSCOPE_LONG=1 takes
+ * 500 loops a cause, and some more kinds of loops.
  */
 const LONG = process.env['LOOPSCOPE_LONG'] === '1';
 const LOOPS = LONG ? 500 : 100;
@@ -29,13 +31,35 @@ interface Measured {
   missed: number;
 }
 
-function measure(truth: Dimension | null, laters: readonly number[], plain = false): Measured {
+interface Kind {
+  /** Without other changes of versions. */
+  alone?: boolean;
+  /** Without tasks' names, and every input once. */
+  plain?: boolean;
+}
+
+/** Longer than any loop. */
+const NEVER = [1e6, 1e6] as const;
+
+function measure(
+  truth: Dimension | null,
+  laters: readonly number[],
+  { alone = false, plain = false }: Kind = {},
+): Measured {
   const tallies = laters.map((): Tally => ({ right: 0, unknown: 0, wrong: 0, inInterval: 0 }));
   let missed = 0;
   for (let i = 0; i < LOOPS; i++) {
     const [before, after] = EFFECTS[i % EFFECTS.length]!;
     const seed = i * 1_000 + (truth?.length ?? 0) * 7 + (truth?.charCodeAt(0) ?? 0);
-    const loop = simulateLoop({ seed, cause: truth, before, after, graded: i % 3 === 2, plain });
+    const loop = simulateLoop({
+      seed,
+      cause: truth,
+      before,
+      after,
+      graded: i % 3 === 2,
+      plain,
+      ...(alone && { harmlessEvery: NEVER }),
+    });
     const alarmAt = alarmOf(loop);
     if (alarmAt === undefined || alarmAt < loop.changeAt) {
       missed++;
@@ -62,21 +86,32 @@ function report(t: TestContext, what: string, { right, unknown, wrong, inInterva
   return n;
 }
 
-for (const truth of ['checker', 'prompt', 'tools', 'dataset', 'tasks'] as const)
-  test(`a change of ${truth} is put to ${truth}, and hardly ever to something else`, (t) => {
+/** What is promised of 500; of 100 the same with what luck may take. */
+const [RIGHT_LEAST, WRONG_MOST] = LONG ? [0.9, 0.02] : [0.85, 0.04];
+
+function check(truth: Dimension, counts: Tally, n: number): void {
+  assert.ok(counts.right >= RIGHT_LEAST * n, `${counts.right} of ${n} right`);
+  assert.ok(counts.wrong <= WRONG_MOST * n, `${counts.wrong} of ${n} wrong`);
+  // A change that leaves every level where it is has no interval to be in.
+  if (truth !== 'tasks')
+    assert.ok(counts.inInterval >= 0.9 * n, `${counts.inInterval} of ${n} in the interval`);
+}
+
+for (const truth of ['checker', 'prompt', 'tools', 'dataset', 'tasks'] as const) {
+  test(`a change of ${truth} is put to ${truth} at the alarm`, (t) => {
+    const { tallies, missed } = measure(truth, [0], { alone: true });
+    assert.ok(missed <= 0.1 * LOOPS, `${missed} alarmed before the change or never`);
+    check(truth, tallies[0]!, report(t, 'at the alarm', tallies[0]!));
+  });
+
+  test(`among harmless changes a change of ${truth} is put to ${truth}, and hardly ever to something else`, (t) => {
     const { tallies, missed } = measure(truth, LONG ? [LATER, 0] : [LATER]);
     const [later, atAlarm] = tallies;
     if (atAlarm) report(t, 'at the alarm', atAlarm);
-    const n = report(t, `${LATER} runs later`, later!);
     assert.ok(missed <= 0.1 * LOOPS, `${missed} alarmed before the change or never`);
-    // What is promised of 500; of 100 the same with what luck may take.
-    const [least, most] = LONG ? [0.9, 0.02] : [0.85, 0.04];
-    assert.ok(later!.right >= least * n, `${later!.right} of ${n} right`);
-    assert.ok(later!.wrong <= most * n, `${later!.wrong} of ${n} wrong`);
-    // A change that leaves every level where it is has no interval to be in.
-    if (truth !== 'tasks')
-      assert.ok(later!.inInterval >= 0.9 * n, `${later!.inInterval} of ${n} in the interval`);
+    check(truth, later!, report(t, `${LATER} runs later`, later!));
   });
+}
 
 const skip = LONG ? false : 'takes minutes: LOOPSCOPE_LONG=1';
 
@@ -84,7 +119,7 @@ test('without inputs that come back and without tasks, more is left unknown than
   skip,
 }, (t) => {
   for (const truth of ['prompt', 'checker'] as const) {
-    const { tallies } = measure(truth, [0, LATER], true);
+    const { tallies } = measure(truth, [0, LATER], { plain: true });
     for (const [j, counts] of tallies.entries()) {
       const n = report(t, `${truth}, ${j === 0 ? 'at the alarm' : `${LATER} runs later`}`, counts);
       assert.ok(counts.wrong <= 0.04 * n && counts.wrong < counts.unknown);
