@@ -64,7 +64,7 @@ export async function loopFacts(store: Store, query: FactsQuery): Promise<LoopFa
                  r.state != 'running' OR r.ended_at < fromUnixTimestamp64Milli({idleBefore:Int64}), ifNull(g.golden_score, -1)),
                 'Tuple(at Int64, id String, verdict UInt8, over Bool, score Float64)'))) AS newest_first
        FROM ${db}.runs AS r
-       LEFT JOIN ${db}.golden_scores AS g ON g.loop = r.loop AND g.run_id = r.run_id
+       LEFT JOIN (SELECT run_hash, golden_score FROM ${db}.golden_scores) AS g ON g.run_hash = sipHash64(r.loop, r.run_id)
        GROUP BY r.loop
      ) AS r
      LEFT JOIN (

@@ -28,17 +28,21 @@ SELECT
   t.cost_usd AS "Spend",
   if(t.useful = 0, NULL, t.cost_usd / t.useful) AS "Per outcome",
   s.golden_n AS "Scored",
-  t.served_models AS "Answered by",
+  m.served_models AS "Answered by",
   s.last_run_at AS "Last run",
   s.owner AS "Owner"
 FROM loopscope.loop_states AS s
 LEFT JOIN (
   SELECT loop, count() AS runs, count(checker_pass) AS verdicts, countIf(checker_pass = 1) AS passes,
-    sum(effects) AS effects, sum(cost_usd) AS cost_usd, countIf(useful) AS useful,
-    arrayStringConcat(arraySort(groupUniqArrayArray(served_models)), ', ') AS served_models
+    sum(effects) AS effects, sum(cost_usd) AS cost_usd, countIf(useful) AS useful
   FROM ${scoredRuns('$__timeFilter_ms(started_at)')}
   GROUP BY loop
 ) AS t ON t.loop = s.loop
+LEFT JOIN (
+  SELECT loop, arrayStringConcat(arraySort(groupUniqArray(toString(served_model))), ', ') AS served_models
+  FROM ${byTime('calls', `origin = 'run' AND served_model != ''`)}
+  GROUP BY loop
+) AS m ON m.loop = s.loop
 WHERE ${among('loop', 's.loop')}
 ORDER BY s.rank, s.loop`;
 

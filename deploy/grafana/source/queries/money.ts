@@ -68,10 +68,12 @@ GROUP BY loop
 ORDER BY "Dead weight" DESC
 LIMIT 100`;
 
+/** Of the loops that spend most. */
 export const outcomeCost = `
 SELECT $__timeInterval(started_at) AS time, toString(loop) AS loop,
   if(countIf(useful) = 0, NULL, sum(cost_usd) / countIf(useful)) AS cost
-FROM ${RUNS}
+FROM ${scoredRuns(`$__timeFilter_ms(started_at) AND loop GLOBAL IN (
+    SELECT loop FROM ${SPENT} GROUP BY loop ORDER BY sum(c.cost_usd) DESC LIMIT 12)`)}
 GROUP BY time, loop
 ORDER BY time, loop`;
 

@@ -8,17 +8,23 @@ export const among = (variable: string, column = variable): string =>
   `$__conditionalAll(${column} IN (${chosen(variable)}), $${variable})`;
 
 /**
- * Runs with their golden scores; `where` narrows the runs. NULL is "nobody said". The times of the view are of a type that
- * the data source does not know.
+ * Runs with their golden scores; `where` narrows the runs by what `run_parts` has too. NULL is "nobody said". The times of
+ * the view are of a type that the data source does not know.
+ *
+ * A run began when the first of its parts did. So those that have a part that fits are found first, which is quick, and
+ * of all others neither parts nor scores are put together.
  */
-export const scoredRuns = (where: string): string => `(
+export const scoredRuns = (where: string): string => {
+  const fitting = `run_hash GLOBAL IN (SELECT sipHash64(loop, run_id) FROM loopscope.run_parts WHERE ${where})`;
+  return `(
   SELECT r.* REPLACE (toDateTime64(r.started_at, 9) AS started_at, toDateTime64(r.ended_at, 9) AS ended_at),
     g.golden_score AS golden_score,
     -- As \`status\` has it: the golden score decides, and where there is none an effect that was not turned down.
     if(g.golden_score IS NULL, r.effects > r.effects_rejected, g.golden_score >= 0.5) AS useful
-  FROM (SELECT * FROM loopscope.runs WHERE ${where}) AS r
-  LEFT JOIN (SELECT * FROM loopscope.golden_scores) AS g ON g.loop = r.loop AND g.run_id = r.run_id
+  FROM (SELECT *, sipHash64(loop, run_id) AS run_hash FROM loopscope.runs WHERE ${where} AND ${fitting}) AS r
+  LEFT JOIN (SELECT run_hash, golden_score FROM loopscope.golden_scores WHERE ${fitting}) AS g ON g.run_hash = r.run_hash
 )`;
+};
 
 /** The lower or upper end of Wilson's 95 % interval for a mean of scores; NULL without scores. */
 export function wilson(end: 'low' | 'high', mean: string, n: string): string {
