@@ -59,7 +59,7 @@ ORDER BY t.pass_rate - s.golden_score DESC, s.loop
 LIMIT 12`;
 
 /** Means of the last 50 runs, at the end of each interval. */
-export const scoresOver = (loop: string) => `
+export const scoresOver = (ofLoop: string) => `
 SELECT $__timeInterval(started_at) AS time,
   argMax(passes, started_at) AS "Checker passes",
   argMax(mean, started_at) AS "Golden score",
@@ -67,14 +67,15 @@ SELECT $__timeInterval(started_at) AS time,
   argMax(${wilson('high', 'mean', 'n')}, started_at) AS "at most"
 FROM (
   SELECT started_at, avg(checker_pass) OVER w AS passes, avg(golden_score) OVER w AS mean, count(golden_score) OVER w AS n
-  FROM ${scoredRuns(`loop = ${loop} AND $__timeFilter_ms(started_at)`)}
+  FROM ${scoredRuns(`${ofLoop} AND $__timeFilter_ms(started_at)`)}
   WINDOW w AS (ORDER BY started_at, run_id ROWS BETWEEN 49 PRECEDING AND CURRENT ROW)
 )
 GROUP BY time
 ORDER BY time`;
 
+/** Of no loop where there is none yet. */
 export const worst = scoresOver(
-  `(SELECT loop FROM loopscope.loop_states WHERE ${among('loop')} AND last_run_at IS NOT NULL ORDER BY rank, loop LIMIT 1)`,
+  `loop GLOBAL IN (SELECT loop FROM loopscope.loop_states WHERE ${among('loop')} AND last_run_at IS NOT NULL ORDER BY rank, loop LIMIT 1)`,
 );
 
 /** All that changed: alerts, models, registrations, and what people accepted. */

@@ -20,7 +20,7 @@ SELECT
   if(countIf(useful) = 0, NULL, sum(cost_usd) / countIf(useful)) AS "Per outcome"
 FROM ${scoredRuns(`${LOOP} AND $__timeFilter_ms(started_at)`)}`;
 
-export const scores = scoresOver(chosen('loop'));
+export const scores = scoresOver(LOOP);
 
 /** 1 is what an alarm takes. */
 export const evidence = `
