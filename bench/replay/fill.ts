@@ -36,8 +36,8 @@ export async function fillStore(
       range,
     );
     await store.command(
-      `INSERT INTO ${store.database}.messages (hash, role, content)
-       SELECT lower(hex(SHA256(concat(toString(run), '/', toString(n))))), 'assistant', concat('message ', toString(n), ' of run ', toString(run))
+      `INSERT INTO ${store.database}.messages (trace_id, hash, role, content)
+       SELECT lower(hex(sipHash128('trace', run))), lower(hex(SHA256(concat(toString(run), '/', toString(n))))), 'assistant', concat('message ', toString(n), ' of run ', toString(run))
        FROM (SELECT arrayJoin(range({from:UInt32}, {to:UInt32})) AS run, arrayJoin(range(20)) AS n)`,
       range,
     );

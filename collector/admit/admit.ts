@@ -57,6 +57,7 @@ export class Admission {
     if (kind === 'call' && capture !== 'off') addTexts(span.attributes);
     dropJoinedText(span.attributes);
     const ofGenAi = isGenAi(span);
+    this.content.traceId = span.traceId;
     this.content.fromAttributes(span.attributes, capture, ofGenAi);
     for (const event of span.events) this.content.fromEvent(event, capture, ofGenAi);
     this.boundResource(span.resource);

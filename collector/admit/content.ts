@@ -19,8 +19,8 @@ import { NumberedMessages } from './numbered.ts';
 /** What is kept of prompts and answers: nothing, hashes, or all. */
 export type Capture = 'off' | 'hashed' | 'full';
 
-/** A message without its hash. */
-type Piece = Omit<Message, 'hash'>;
+/** A message by itself. */
+type Piece = Pick<Message, 'role' | 'content'>;
 
 /**
  * Takes the content out of the spans or log records of one request and leaves its hashes. Under `full` the content goes
@@ -28,6 +28,8 @@ type Piece = Omit<Message, 'hash'>;
  */
 export class ContentMover {
   readonly messages: Message[] = [];
+  /** The trace of the span or log record whose content is taken out next. */
+  traceId = '';
   /** How many messages the request may still be taken apart into. */
   private room: number = LIMITS.messagesPerRequestMax;
 
@@ -102,7 +104,7 @@ export class ContentMover {
     this.room -= pieces.length;
     return pieces.map(({ role, content }) => {
       const hash = contentHash(content);
-      if (capture === 'full') this.messages.push({ hash, role, content });
+      if (capture === 'full') this.messages.push({ hash, role, content, traceId: this.traceId });
       return hash;
     });
   }

@@ -7,7 +7,7 @@ import { RecentSet } from './recent.ts';
 const MESSAGES_REMEMBERED_MAX = 100_000;
 const MESSAGES_REMEMBERED_MS = 3_600_000;
 
-/** Makes the contents of requests into rows of `messages`, each once. */
+/** Makes the contents of requests into rows of `messages`, each once: with the trace that it first came in. */
 export class MessageRows {
   private readonly remembered: RecentSet;
 
@@ -17,7 +17,8 @@ export class MessageRows {
 
   prepare(messages: readonly Message[]): Chunk[] {
     const fresh = new Map<string, Message>();
-    for (const message of messages) if (!this.remembered.has(message.hash)) fresh.set(message.hash, message);
+    for (const message of messages)
+      if (!this.remembered.has(message.hash) && !fresh.has(message.hash)) fresh.set(message.hash, message);
     return bySize([...fresh.values()], (m) => m.content.length + 100).map((some) => ({
       table: 'messages',
       format: 'JSONEachRow',
@@ -35,5 +36,5 @@ export class MessageRows {
 }
 
 /** Texts out of JSON may have half a character (a lone surrogate), for which ClickHouse refuses all rows of an insert. */
-const line = ({ hash, role, content }: Message): string =>
-  `${JSON.stringify({ hash, role: role.toWellFormed(), content: content.toWellFormed() })}\n`;
+const line = ({ traceId, hash, role, content }: Message): string =>
+  `${JSON.stringify({ trace_id: traceId, hash, role: role.toWellFormed(), content: content.toWellFormed() })}\n`;

@@ -57,6 +57,7 @@ export function admit(records: readonly LogRecord[], options: AdmitOptions): Adm
     dropWrongIds(record, onCut);
     const agent = normalize(record);
     const loop = loopOf(record.attributes, record.source.resource.attributes);
+    content.traceId = record.traceId;
     moveLogContent(record, agent, loop === undefined ? 'off' : capture(loop), content);
     bound(record, onCut);
     admitted.records.push(record);

@@ -9,6 +9,8 @@ export interface Message {
   /** system | user | assistant | tool; `''` where nobody said. */
   role: string;
   content: string;
+  /** The trace in which it came; `''` where nobody said. */
+  traceId: string;
 }
 
 /** Tables that requests are stored in, in the order they are written: a span is not there before what it refers to. */

@@ -7,9 +7,9 @@ import { onCluster } from './schema.ts';
  * content, and is what a loop is measured by: it stays.
  *
  * A row goes by its own time, so that history which is imported may go at once. A message goes by `stored_at`, when
- * it was last inserted: one that is sent again is inserted again, though at most once in an hour by one collector,
- * and ReplacingMergeTree keeps the newest. So a message outlives the last span that refers to it by the days that
- * are set, less an hour.
+ * it was last inserted: one that is sent again is inserted again, though at most once in an hour by one collector. Of
+ * those that came in one trace ReplacingMergeTree keeps the newest. So a message outlives the last span that refers to it
+ * by the days that are set, less an hour.
  *
  * Only TTLs of the form that is written here are ever removed: an operator's own stay where no setting is.
  */

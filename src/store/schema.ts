@@ -60,6 +60,10 @@ function render(sql: string, place: Place): string[] {
   const local = fill(sql, place, localDatabase);
   const spanning = fill(sql, place, database);
   if (/^CREATE TABLE\b/.test(sql)) return [local, distributed(sql, place, cluster)];
+  // What is over it of that name stays, and knows it by name.
+  if (/^CREATE OR REPLACE TABLE\b/.test(sql)) return [local];
+  // What is over it first: nothing may read a table that is gone. Of views that fill tables there is the local one alone.
+  if (/^DROP TABLE\b/.test(sql)) return [spanning, local];
   if (/^CREATE MATERIALIZED VIEW\b/.test(sql)) return [local];
   if (/^(CREATE|DROP) VIEW\b/.test(sql)) return [spanning];
   // Of columns both must know; indexes, lifetimes and what is on disk is the local table's.
@@ -75,7 +79,7 @@ const fill = (sql: string, place: Place, database: string) =>
     .replaceAll('{{database}}', database)
     .replaceAll('{{on_cluster}}', onCluster(place))
     .replace(/\{\{engine:(\w+)\}\}/g, (_, engine: string) =>
-      place.cluster?.replicated ? replicated(engine, tableOf(sql), database) : engine,
+      place.cluster?.replicated ? replicated(engine, keeperPath(sql, database)) : engine,
     )
     .replace(/\bnon_replicated_deduplication_window = (\d+)/g, (kept, inserts: string) =>
       place.cluster?.replicated
@@ -88,8 +92,12 @@ export const onCluster = ({ cluster }: Pick<Place, 'cluster'>) =>
   cluster?.replicated ? `ON CLUSTER ${quoted(cluster.name)}` : '';
 
 /** Engine of a table whose replicas Keeper keeps equal; the servers fill in their own `{shard}` and `{replica}`. */
-const replicated = (engine: string, table: string, database: string) =>
-  `Replicated${engine}('/clickhouse/tables/{shard}/${database}/${table}', '{replica}')`;
+const replicated = (engine: string, path: string) =>
+  `Replicated${engine}('/clickhouse/tables/{shard}/${path}', '{replica}')`;
+
+/** A table that takes the place of another is there beside it until it is filled, and so needs a path of its own. */
+const keeperPath = (sql: string, database: string) =>
+  `${database}/${tableOf(sql)}${/^CREATE OR REPLACE\b/.test(sql) ? '/{uuid}' : ''}`;
 
 function distributed(sql: string, place: Place, { name }: Cluster): string {
   const { database, localDatabase } = place;
@@ -102,7 +110,9 @@ function distributed(sql: string, place: Place, { name }: Cluster): string {
 
 function tableOf(sql: string): string {
   const [, table] =
-    /^CREATE (?:TABLE|MATERIALIZED VIEW) IF NOT EXISTS \{\{database\}\}\.(\w+)/.exec(sql) ?? [];
+    /^CREATE (?:(?:TABLE|MATERIALIZED VIEW) IF NOT EXISTS|OR REPLACE TABLE) \{\{database\}\}\.(\w+)/.exec(
+      sql,
+    ) ?? [];
   if (table === undefined) throw new Error(`a table is made where none is expected: ${sql.slice(0, 80)}`);
   return table;
 }

@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import type { Collector } from '../../collector/collector.ts';
 import { systemClock } from '../../src/clock.ts';
+import { contentHash } from '../../src/records/normalize.ts';
 import { otlpJson } from '../../src/records/otlp.ts';
 import { importRecordings, sendSpans } from '../../src/replay/record/import.ts';
 import { type LoadOptions, loadRecording } from '../../src/replay/record/load.ts';
@@ -10,6 +11,7 @@ import { recordingToSpans } from '../../src/replay/record/to-spans.ts';
 import type { ModelCall, Recording, ToolCall } from '../../src/replay/recording.ts';
 import { runTraceId } from '../../src/span/ids.ts';
 import type { Span } from '../../src/span/span.ts';
+import { addSharedContents, recordedContents, recordedSpans } from '../../src/store/recordings.ts';
 import { startTestCollector } from '../support/collector.ts';
 import { randomRecording } from '../support/random-recording.ts';
 import { startTestStore } from '../support/store.ts';
@@ -336,6 +338,62 @@ test('messages of other conventions are read as what they are', async () => {
   const aiSdk = await call('ai-sdk');
   assert.deepEqual(aiSdk.input, [user('Is 17077 prime?')]);
   assert.deepEqual(aiSdk.output, [{ role: 'assistant', parts: [says('Let me see.').parts[0], asked] }]);
+});
+
+test('content is found by the trace that it first came in, and by its hash what came in another one before', async () => {
+  const ofTrace = async (loop: string) => {
+    const rows = await clickhouse.store.query<{ content: string }>(
+      'SELECT content FROM loopscope.messages WHERE trace_id = {trace:String} AND isValidJSON(content)',
+      { trace: traceOf(loop) },
+    );
+    return rows.map(({ content }) => JSON.parse(content).parts[0].content as string).sort();
+  };
+  const shared = [
+    { role: 'system', parts: [{ type: 'text', content: 'you all are brief' }] },
+    user('everyone asks'),
+  ];
+  const history = (loop: string) => [
+    ...shared,
+    says(`one of ${loop}`),
+    user(`go on, ${loop}`),
+    says(`two of ${loop}`),
+  ];
+  for (const loop of ['sooner', 'later']) await store(conversation(loop, 1, history(loop)));
+  // Once each, though the second call had all of the first one's history again.
+  assert.deepEqual(await ofTrace('sooner'), [
+    'everyone asks',
+    'go on, sooner',
+    'one of sooner',
+    'two of sooner',
+    'you all are brief',
+  ]);
+  assert.deepEqual(await ofTrace('later'), ['go on, later', 'one of later', 'two of later']);
+  const traceIds = [traceOf('later')];
+  const { spans } = await recordedSpans(clickhouse.store, traceIds);
+  const contents = await recordedContents(clickhouse.store, traceIds);
+  const isThere = () => shared.map((message) => contents.has(contentHash(JSON.stringify(message))));
+  assert.deepEqual(isThere(), [false, false]);
+  await addSharedContents(clickhouse.store, contents, spans, []);
+  assert.deepEqual(isThere(), [true, true]);
+  for (const loop of ['sooner', 'later']) {
+    const recording = await load(loop, traceOf(loop));
+    const [, call] = recording!.steps as ModelCall[];
+    assert.deepEqual([...call!.input!, ...call!.output!], history(loop), loop);
+    assert.deepEqual(recording!.gaps, []);
+  }
+});
+
+test('a run that has most of what was said from others is loaded whole, whichever they are', async () => {
+  const history = (...said: string[]) =>
+    said.flatMap((text) => [user(`ask ${text}`), says(`answer ${text}`)]);
+  const some = (of: string) => history(...Array.from({ length: 20 }, (_, i) => `${i} of ${of}`));
+  const messages = [...some('first'), ...some('second'), ...history('of nobody before')];
+  for (const loop of ['first', 'second']) await store(conversation(loop, 1, some(loop)));
+  await store(conversation('resumed', 1, messages));
+  const recording = await load('resumed', traceOf('resumed'));
+  const last = recording!.steps.at(-1) as ModelCall;
+  assert.deepEqual([...last.input!, ...last.output!], messages);
+  assert.deepEqual(recording!.gaps, []);
 });
 
 test('what was not kept is named with why: capture, or its time', async () => {

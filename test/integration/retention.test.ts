@@ -106,7 +106,7 @@ test('the same settings change nothing, others do, and none lifts them; an own T
 test('a message that is sent without end is inserted again after an hour, and so has a lifetime that goes on', () => {
   let now = 0;
   const rows = new MessageRows({ ...systemClock(), now: () => now });
-  const message = { hash: 'h', role: 'user', content: 'c' };
+  const message = { hash: 'h', role: 'user', content: 'c', traceId: 't' };
   const inserted: number[] = [];
   for (let minute = 0; minute <= 130; minute += 10) {
     now = minute * 60_000;

@@ -44,6 +44,23 @@ test('replicas share a place in Keeper by shard and table, and what they were gi
   ]);
 });
 
+test('a table that takes the place of another does so within a shard, at a place of its own in Keeper', () => {
+  const replace = `CREATE OR REPLACE TABLE {{database}}.t {{on_cluster}} (a String) ENGINE = {{engine:MergeTree}} ORDER BY a AS SELECT a FROM {{database}}.t`;
+  assert.deepEqual(rendered(replace, SHARDS), [
+    'CREATE OR REPLACE TABLE db_local.t (a String) ENGINE = MergeTree ORDER BY a AS SELECT a FROM db_local.t',
+  ]);
+  assert.deepEqual(rendered(replace, REPLICATED), [
+    `CREATE OR REPLACE TABLE db_local.t ON CLUSTER 'fleet' (a String) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/db_local/t/{uuid}', '{replica}') ORDER BY a AS SELECT a FROM db_local.t`,
+  ]);
+});
+
+test('a table that is dropped goes in both places, first where it spans the shards', () => {
+  assert.deepEqual(rendered('DROP TABLE IF EXISTS {{database}}.t', SHARDS), [
+    'DROP TABLE IF EXISTS db.t',
+    'DROP TABLE IF EXISTS db_local.t',
+  ]);
+});
+
 test('views that fill tables work within a shard, views for reading over all', () => {
   const fills =
     'CREATE MATERIALIZED VIEW IF NOT EXISTS {{database}}.m TO {{database}}.t AS SELECT a FROM {{database}}.s';

@@ -76,7 +76,9 @@ test('a text that joins messages is not kept beside them: it would be another on
 
 test('messages that are no JSON array are kept as one', () => {
   const { spans, messages } = admit([span({}, { [A.inputMessages]: 'hello' })], full);
-  assert.deepEqual(messages, [{ hash: contentHash('hello'), role: '', content: 'hello' }]);
+  assert.deepEqual(messages, [
+    { hash: contentHash('hello'), role: '', content: 'hello', traceId: span({}, {}).traceId },
+  ]);
   assert.equal(spans[0]!.attributes[A.inputMessageHashes], JSON.stringify([contentHash('hello')]));
 });
 

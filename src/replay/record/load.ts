@@ -1,6 +1,12 @@
 import { A } from '../../span/attributes.ts';
 import type { Store } from '../../store/client.ts';
-import { recordedContents, recordedRun, recordedSpans, recordedTraces } from '../../store/recordings.ts';
+import {
+  addSharedContents,
+  recordedContents,
+  recordedRun,
+  recordedSpans,
+  recordedTraces,
+} from '../../store/recordings.ts';
 import type { Recording } from '../recording.ts';
 import { CONTENT_NAMES } from './contents.ts';
 import { recordingFromSpans } from './from-spans.ts';
@@ -29,9 +35,10 @@ export async function loadRecording(
   const [facts, { spans, cut }, contents] = await Promise.all([
     recordedRun(store, { loop, runId }),
     recordedSpans(store, traceIds),
-    recordedContents(store, traceIds, CONTENT_NAMES),
+    recordedContents(store, traceIds),
   ]);
   if (!facts) return undefined;
+  await addSharedContents(store, contents, spans, CONTENT_NAMES);
   return recordingFromSpans({ loop, run: runId, facts, spans, cut, contents, capture: capture(loop) });
 }
 
@@ -51,7 +58,8 @@ async function loadTrace(
     return await loadRecording(store, { loop: only.loop, runId: only.runId }, { capture });
   const loop = spans.find((span) => span.loop !== '')?.loop ?? '';
   const run = spans.find(({ attributes }) => attributes[A.replayRunId])?.attributes[A.replayRunId];
-  const contents = await recordedContents(store, [traceId], CONTENT_NAMES);
+  const contents = await recordedContents(store, [traceId]);
+  await addSharedContents(store, contents, spans, CONTENT_NAMES);
   return recordingFromSpans({
     loop,
     run: run ?? traceId,
