@@ -78,10 +78,10 @@ export const bench: Bench = {
       const [{ count }] = (await store.query<{ count: number }>(
         `SELECT count() AS count FROM ${store.database}.otel_traces`,
       )) as [{ count: number }];
-      const loads: Took[] = [];
-      const load = async (run: Recording): Promise<Recording> => {
+      const loads = { own: [] as Took[], shared: [] as Took[] };
+      const load = async (run: Recording, into: Took[]): Promise<Recording> => {
         let loaded: Recording | undefined;
-        loads.push(
+        into.push(
           await timed(async () => {
             loaded = await loadRecording(store, { loop: run.loop, runId: run.run });
           }),
@@ -92,12 +92,20 @@ export const bench: Bench = {
       };
       const diffs = { few: [] as Took[], half: [] as Took[] };
       for (let round = 0; round < rounds; round++) {
-        const [a, b, c] = [await load(first), await load(few), await load(half)];
+        const a = await load(first, loads.own);
+        const b = await load(few, loads.shared);
+        const c = await load(half, loads.shared);
         diffs.few.push(await timed(() => void diffRecordings(a, b)));
         diffs.half.push(await timed(() => void diffRecordings(a, c)));
         progress(`round ${round + 1} of ${rounds}`);
       }
-      return { spans: count, load: medians(loads), few: medians(diffs.few), half: medians(diffs.half) };
+      return {
+        spans: count,
+        load: medians(loads.own),
+        loadShared: medians(loads.shared),
+        few: medians(diffs.few),
+        half: medians(diffs.half),
+      };
     });
     return {
       conditions: {
@@ -106,16 +114,19 @@ export const bench: Bench = {
         steps_of_large_run: first.steps.length,
         agents_of_large_run: LARGE.agents,
         other_turns: `one in ${OTHER_ONE_IN} (diff_ms), every one in the second half (diff_half_ms)`,
+        shared: 'half of what was said, or a quarter, first came in another run (load_shared_ms)',
         played: `${PLAYED.turns} model calls of ${PLAYED.callMs} ms and as many tools of ${PLAYED.toolMs} ms`,
         clickhouse: 'embedded, on the same cores',
       },
       figures: {
         load_ms: stored.load.ms,
+        load_shared_ms: stored.loadShared.ms,
         diff_ms: stored.few.ms,
         diff_half_ms: stored.half.ms,
         replay_ms: play.ms,
         cpu_ms: {
           load: stored.load.cpuMs,
+          load_shared: stored.loadShared.cpuMs,
           diff: stored.few.cpuMs,
           diff_half: stored.half.cpuMs,
           replay: play.cpuMs,
