@@ -39,8 +39,8 @@ LEFT JOIN (
   GROUP BY loop
 ) AS t ON t.loop = s.loop
 LEFT JOIN (
-  SELECT loop, arrayStringConcat(arraySort(groupUniqArray(toString(served_model))), ', ') AS served_models
-  FROM ${byTime('calls', `origin = 'run' AND served_model != ''`)}
+  SELECT loop, arrayStringConcat(arraySort(groupArray(toString(served_model))), ', ') AS served_models
+  FROM (SELECT DISTINCT loop, served_model FROM ${byTime('calls', `origin = 'run' AND served_model != ''`)})
   GROUP BY loop
 ) AS m ON m.loop = s.loop
 WHERE ${among('loop', 's.loop')}
