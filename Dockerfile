@@ -30,7 +30,9 @@ COPY deploy/docker/healthcheck.ts ./deploy/docker/
 COPY src ./src
 COPY collector ./collector
 COPY evals ./evals
-ENV NODE_ENV=production \
+# The C library would raise it with every large buffer that is let go, and then keep such buffers where it cannot give them back.
+ENV MALLOC_MMAP_THRESHOLD_=131072 \
+    NODE_ENV=production \
     LOOPSCOPE_DATA_DIR=/var/lib/loopscope \
     LOOPSCOPE_GATEWAY_HOST=0.0.0.0 \
     LOOPSCOPE_COLLECTOR_HOST=0.0.0.0 \
