@@ -1,6 +1,7 @@
 import { A, REPLAY_RECORD_PREFIX } from '../../span/attributes.ts';
 import { recordSpanId } from '../../span/ids.ts';
-import type { RecordedRun, RecordedSpan, StoredContent } from '../../store/recordings.ts';
+import type { StoredContent } from '../../store/recorded-contents.ts';
+import type { RecordedRun, RecordedSpan } from '../../store/recordings.ts';
 import type { Gap, ModelCall, Recording, Statement, Step, ToolCall } from '../recording.ts';
 import { Agents } from './agents.ts';
 import { Contents, type Known } from './contents.ts';

@@ -1,12 +1,7 @@
 import { A } from '../../span/attributes.ts';
 import type { Store } from '../../store/client.ts';
-import {
-  addSharedContents,
-  recordedContents,
-  recordedRun,
-  recordedSpans,
-  recordedTraces,
-} from '../../store/recordings.ts';
+import { addSharedContents, recordedContents } from '../../store/recorded-contents.ts';
+import { recordedRun, recordedSpans, recordedTraces } from '../../store/recordings.ts';
 import type { Recording } from '../recording.ts';
 import { CONTENT_NAMES } from './contents.ts';
 import { recordingFromSpans } from './from-spans.ts';
