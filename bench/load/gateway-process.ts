@@ -35,6 +35,7 @@ const store: Store = {
   cluster: undefined,
   query: async <Row>() => [key] as Row[],
   stream: async function* () {},
+  blocks: async function* () {},
   command: async () => {},
   insert: async () => {},
   insertRaw: async () => {},

@@ -41,8 +41,10 @@ export async function addSharedContents(
   const wanted = new Set<string>();
   const seen = new Set<HashList>();
   const isNamed = new Set(names);
-  for (const span of spans)
-    for (const hash of hashesOf(span, isNamed, seen)) if (!contents.has(hash)) wanted.add(hash);
+  const want = (hashes: readonly string[]) => {
+    for (const hash of hashes) if (!contents.has(hash)) wanted.add(hash);
+  };
+  for (const span of spans) tellHashes(span, isNamed, seen, want);
   if (wanted.size > SHARED_ASKED) {
     const traceIds = await tracesSharing(store, [...wanted]);
     if (traceIds.length > 0) await addByHash(contents, store, [...wanted], { traceIds });
@@ -87,21 +89,25 @@ async function addByHash(
   }
 }
 
-/** `seen`: histories that were gone through, each once however many go on from it. */
-function* hashesOf(span: RecordedSpan, isNamed: ReadonlySet<string>, seen: Set<HashList>): Generator<string> {
-  const { attributes: a, input, contents, record, operation } = span;
+/** Tells what a span refers to. `seen`: histories that were gone through, each once however many go on from it. */
+function tellHashes(
+  { attributes: a, input, contents, record, operation }: RecordedSpan,
+  isNamed: ReadonlySet<string>,
+  seen: Set<HashList>,
+  tell: (hashes: readonly string[]) => void,
+): void {
   if (record !== 'call' && record !== `${REPLAY_RECORD_PREFIX}call` && operation !== 'execute_tool') return;
   for (let at = input; at && !seen.has(at); at = at.before) {
     seen.add(at);
-    yield* at.added;
+    tell(at.added);
   }
   const asked = input ? undefined : a[A.inputTextHash];
-  if (asked !== undefined) yield asked;
+  if (asked !== undefined) tell([asked]);
   const answered = a[A.outputMessageHashes];
   const text = answered === undefined ? a[A.outputTextHash] : undefined;
-  if (text !== undefined) yield text;
-  yield* readHashes(answered);
-  for (const name in contents) if (isNamed.has(name)) yield* readHashes(contents[name]);
+  if (text !== undefined) tell([text]);
+  tell(readHashes(answered));
+  for (const name in contents) if (isNamed.has(name)) tell(readHashes(contents[name]));
 }
 
 async function addContents(
@@ -110,10 +116,13 @@ async function addContents(
   where: string,
   params: Record<string, unknown>,
 ): Promise<void> {
-  const rows = store.stream<[hash: string, role: string, content: string]>(
+  const blocks = store.blocks(
     `SELECT hash, role, content FROM ${store.database}.messages WHERE ${where}`,
     params,
   );
-  for await (const piece of rows)
-    for (const [hash, role, content] of piece) contents.set(hash, { role, content });
+  for await (const block of blocks) {
+    const [hash, role, content] = [block.texts('hash'), block.texts('role'), block.texts('content')];
+    for (let i = 0; i < block.rows; i++)
+      contents.set(hash.at(i), { role: role.at(i), content: content.at(i) });
+  }
 }

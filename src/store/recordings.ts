@@ -1,5 +1,6 @@
 import { A } from '../span/attributes.ts';
 import type { Store } from './client.ts';
+import type { NativeBlock } from './native.ts';
 import { goldenScores } from './runs.ts';
 
 /**
@@ -159,24 +160,8 @@ export const RECORDING_SPANS_MAX = 20_000;
 /** What senders leave in the place of content that they do not tell; everything else has become a hash. */
 const WITHHELD: readonly string[] = [A.inputMessages, A.outputMessages, A.toolArguments, A.toolResult];
 
-const attribute = (name: string) => `SpanAttributes['${name}']`;
-const quoted = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
-
 /** Two hashes of a list: what an agent is told first, and what it is asked. Its conversations differ in them. */
 const BEGINNING = 72;
-
-/**
- * A history, in `list`, is mostly the one before it in the same conversation and a little more. Only the little is taken: all
- * of them would be most of a long run's bytes.
- */
-const ADDED = `
-  lagInFrame(list) OVER conversation AS previous,
-  startsWith(list, concat(substring(previous, 1, length(previous) - 1), ',')) AS goes_on,
-  if(goes_on, concat('[', substring(list, length(previous) + 1)), list) AS added`;
-const CONVERSATION = `
-  WINDOW conversation AS (
-    PARTITION BY ParentAgent, Agent, substring(list, 1, ${BEGINNING}) ORDER BY Timestamp, SpanId
-    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)`;
 
 /** Of traces, by their times too. */
 function ofTraces(database: string): string {
@@ -192,100 +177,139 @@ export async function recordedSpans(
   store: Store,
   traceIds: readonly string[],
 ): Promise<{ spans: RecordedSpan[]; cut: boolean }> {
-  const rows = store.stream<Row>(
-    `WITH ${attribute(A.inputMessageHashes)} AS list, ${ADDED}
-     SELECT TraceId, SpanId, ParentSpanId, SpanName, ScopeName, toUnixTimestamp64Micro(Timestamp), Duration / 1e6,
-            StatusCode = 'Error', ErrorType, Loop, RunId, Record, Operation, Agent, AgentRole, ParentAgent,
-            Provider, RequestModel, ResponseModel, InputTokens, OutputTokens, CostUsd,
-            if(goes_on, lagInFrame(concat(TraceId, SpanId)) OVER conversation, ''), added,
-            mapFilter((k, v) -> k IN (${quoted([...ATTRIBUTES, ...WITHHELD])}) OR startsWith(k, 'gen_ai.request.')
-                OR startsWith(k, 'loopscope.request.') OR startsWith(k, '${A.contentHashes}.'), SpanAttributes)
-     FROM ${ofTraces(store.database)} ${CONVERSATION}
+  const blocks = store.blocks(
+    `SELECT TraceId AS traceId, SpanId AS spanId, ParentSpanId AS parentSpanId, SpanName AS name, ScopeName AS scope,
+            toFloat64(toUnixTimestamp64Micro(Timestamp)) AS startUs, Duration / 1e6 AS durationMs,
+            (StatusCode = 'Error')::UInt8 AS failed, ErrorType AS errorType, Loop AS loop, RunId AS runId, Record AS record,
+            Operation AS operation, Agent AS agent, AgentRole AS role, ParentAgent AS parentAgent, Provider AS provider,
+            RequestModel AS model, ResponseModel AS servedModel, InputTokens::Nullable(Float64) AS inputTokens,
+            OutputTokens::Nullable(Float64) AS outputTokens, CostUsd AS costUsd, SpanAttributes AS attributes
+     FROM ${ofTraces(store.database)}
      ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}`,
     { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
   const spans = new Map<string, RecordedSpan>();
-  const lists = new Map<string, HashList>();
+  const histories = new Histories();
   let read = 0;
-  for await (const piece of rows)
-    for (const row of piece) {
-      const key = `${row[0]}${row[1]}`;
-      const list = row[23] === '' ? undefined : { before: lists.get(row[22]), added: readHashes(row[23]) };
-      if (list) lists.set(key, list);
-      if (++read <= RECORDING_SPANS_MAX && !spans.has(key)) spans.set(key, spanOf(row, list));
+  for await (const block of blocks)
+    for (const span of spansOf(block, histories)) {
+      const key = span.traceId + span.spanId;
+      if (++read <= RECORDING_SPANS_MAX && !spans.has(key)) spans.set(key, span);
     }
   return { spans: [...spans.values()], cut: read > RECORDING_SPANS_MAX };
 }
 
-type Row = [
-  traceId: string,
-  spanId: string,
-  parentSpanId: string,
-  name: string,
-  scope: string,
-  startUs: number,
-  durationMs: number,
-  failed: number,
-  errorType: string,
-  loop: string,
-  runId: string,
-  record: string,
-  operation: string,
-  agent: string,
-  role: string,
-  parentAgent: string,
-  provider: string,
-  model: string,
-  servedModel: string,
-  inputTokens: number | null,
-  outputTokens: number | null,
-  costUsd: number | null,
-  goesOnFrom: string,
-  added: string,
-  attributes: Record<string, string>,
-];
-
-function spanOf(row: Row, input: HashList | undefined): RecordedSpan {
-  const attributes: RecordedSpan['attributes'] = {};
-  const parameters: RecordedSpan['parameters'] = {};
-  const contents: RecordedSpan['contents'] = {};
-  const withheld: string[] = [];
-  for (const [name, value] of Object.entries(row[24])) {
-    if (value === '') continue;
-    if (IS_ATTRIBUTE.has(name)) attributes[name as RecordedAttribute] = value;
-    else if (name.startsWith(`${A.contentHashes}.`)) contents[name] = value;
-    else if (WITHHELD.includes(name)) withheld.push(name);
-    else parameters[name] = value;
+function* spansOf(block: NativeBlock, histories: Histories): Generator<RecordedSpan> {
+  const traceId = block.texts('traceId');
+  const spanId = block.texts('spanId');
+  const parentSpanId = block.texts('parentSpanId');
+  const name = block.texts('name');
+  const scope = block.texts('scope');
+  const startUs = block.numbers('startUs');
+  const durationMs = block.numbers('durationMs');
+  const failed = block.numbers('failed');
+  const errorType = block.texts('errorType');
+  const loop = block.texts('loop');
+  const runId = block.texts('runId');
+  const record = block.texts('record');
+  const operation = block.texts('operation');
+  const agent = block.texts('agent');
+  const role = block.texts('role');
+  const parentAgent = block.texts('parentAgent');
+  const provider = block.texts('provider');
+  const model = block.texts('model');
+  const servedModel = block.texts('servedModel');
+  const inputTokens = block.numbers('inputTokens');
+  const outputTokens = block.numbers('outputTokens');
+  const costUsd = block.numbers('costUsd');
+  const said = block.maps('attributes');
+  const places = new Map<string, Place>();
+  for (let i = 0; i < block.rows; i++) {
+    const span: RecordedSpan = {
+      traceId: traceId.at(i),
+      spanId: spanId.at(i),
+      parentSpanId: parentSpanId.at(i),
+      name: name.at(i),
+      scope: scope.at(i),
+      startUs: startUs.at(i),
+      durationMs: durationMs.at(i),
+      failed: failed.at(i) === 1,
+      errorType: errorType.at(i),
+      loop: loop.at(i),
+      runId: runId.at(i),
+      record: record.at(i),
+      operation: operation.at(i),
+      agent: agent.at(i),
+      role: role.at(i),
+      parentAgent: parentAgent.at(i),
+      provider: provider.at(i),
+      model: model.at(i),
+      servedModel: servedModel.at(i),
+      inputTokens: inputTokens.orNullAt(i),
+      outputTokens: outputTokens.orNullAt(i),
+      costUsd: costUsd.orNullAt(i),
+      input: undefined,
+      attributes: {},
+      parameters: {},
+      contents: {},
+      withheld: [],
+    };
+    for (let at = said.from(i); at < said.from(i + 1); at++) {
+      const name = said.names.at(at);
+      const place = places.get(name) ?? placeOf(name);
+      places.set(name, place);
+      if (place === 'nowhere') continue;
+      if (place === 'input') span.input = histories.read(span, said.values.bytesAt(at));
+      else if (place === 'withheld') span.withheld.push(name);
+      else {
+        const value = said.values.at(at);
+        if (value !== '') (span[place] as Record<string, string>)[name] = value;
+      }
+    }
+    yield span;
   }
-  return {
-    traceId: row[0],
-    spanId: row[1],
-    parentSpanId: row[2],
-    name: row[3],
-    scope: row[4],
-    startUs: row[5],
-    durationMs: row[6],
-    failed: row[7] === 1,
-    errorType: row[8],
-    loop: row[9],
-    runId: row[10],
-    record: row[11],
-    operation: row[12],
-    agent: row[13],
-    role: row[14],
-    parentAgent: row[15],
-    provider: row[16],
-    model: row[17],
-    servedModel: row[18],
-    inputTokens: row[19],
-    outputTokens: row[20],
-    costUsd: row[21],
-    input,
-    attributes,
-    parameters,
-    contents,
-    withheld,
-  };
+}
+
+type Place = 'input' | 'attributes' | 'contents' | 'withheld' | 'parameters' | 'nowhere';
+
+/** Where in a span an attribute of this name goes. */
+function placeOf(name: string): Place {
+  if (name === A.inputMessageHashes) return 'input';
+  if (IS_ATTRIBUTE.has(name)) return 'attributes';
+  if (name.startsWith(`${A.contentHashes}.`)) return 'contents';
+  if (WITHHELD.includes(name)) return 'withheld';
+  return name.startsWith('gen_ai.request.') || name.startsWith('loopscope.request.')
+    ? 'parameters'
+    : 'nowhere';
+}
+
+/**
+ * A history is mostly the one before it in the same conversation and a little more. Only the little is read: all of them would
+ * be most of a long run's bytes.
+ */
+class Histories {
+  readonly #last = new Map<string, { bytes: Buffer; list: HashList }>();
+
+  /** The hashes that a call of `span`'s agent was asked with; calls come in their order. */
+  read({ agent, parentAgent }: RecordedSpan, bytes: Buffer): HashList | undefined {
+    if (bytes.length === 0) return undefined;
+    const conversation = JSON.stringify([parentAgent, agent, bytes.toString('latin1', 0, BEGINNING)]);
+    const before = this.#last.get(conversation);
+    const list =
+      before && goesOn(bytes, before.bytes)
+        ? { before: before.list, added: readHashes(`[${bytes.toString('utf8', before.bytes.length)}`) }
+        : { before: undefined, added: readHashes(bytes.toString()) };
+    this.#last.set(conversation, { bytes, list });
+    return list;
+  }
+}
+
+const COMMA = 0x2c;
+
+/** Whether a list, as JSON, is another one with something added. */
+function goesOn(bytes: Buffer, before: Buffer): boolean {
+  const end = before.length - 1; // where it has its bracket
+  return bytes[end] === COMMA && bytes.compare(before, 0, end, 0, end) === 0;
 }
 
 /** Hashes as spans carry them: a JSON list. What is none, as a stranger may send it, has none. */
