@@ -98,9 +98,14 @@ export class SpoolLog {
     return done.promise;
   }
 
-  /** Resolves when nothing is being written any more, and closes the open segment. */
-  async close(): Promise<void> {
+  /** Resolves when nothing is being written any more. */
+  async idle(): Promise<void> {
     await this.committing;
+  }
+
+  /** The same, and closes the open segment. */
+  async close(): Promise<void> {
+    await this.idle();
     await this.seal();
   }
 

@@ -97,7 +97,7 @@ const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Opens the spool in a folder, takes up where the last process ended, and delivers. Throws `data_dir_in_use`. */
 export async function openSpool(options: SpoolOptions): Promise<Spool> {
-  const { folder, clock, log, bytesMax, ageMsMax } = options;
+  const { folder, clock, log, bytesMax, ageMsMax, rememberMs = REMEMBERED_MS } = options;
   const own = options.files ?? nodeFiles;
   const files = options.durability === 'process_crash' ? withoutSync(own) : own;
   const setAsideCounts: Record<string, number> = {};
@@ -118,7 +118,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   try {
     const setAside = new SetAside(files, folder);
     await setAside.open();
-    const digests = new Digests(files, folder, clock, options.rememberMs ?? REMEMBERED_MS);
+    const digests = new Digests(files, folder, clock, rememberMs);
     const opened = await CursorFile.open(files, folder);
     cursorFile = opened.file;
     const cursor = opened.cursor ?? (await firstCursor());
@@ -192,18 +192,21 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       return { kind: 'kept' };
     };
 
+    /** As `append`, for senders that come again: one that does while its first request is being written waits for that. */
+    const appendOnce = async (digest: string, chunks: readonly Chunk[]): Promise<Kept> => {
+      if (digests.has(digest)) return { kind: 'repeated' };
+      const first = underWay.get(digest);
+      if (first) {
+        const outcome = await first;
+        return outcome.kind === 'kept' ? { kind: 'repeated' } : outcome;
+      }
+      const kept = append(digest, chunks).finally(() => underWay.delete(digest));
+      underWay.set(digest, kept);
+      return await kept;
+    };
+
     return {
-      append: async (digest, chunks) => {
-        if (digests.has(digest)) return { kind: 'repeated' };
-        const first = underWay.get(digest);
-        if (first) {
-          const outcome = await first;
-          return outcome.kind === 'kept' ? { kind: 'repeated' } : outcome;
-        }
-        const kept = append(digest, chunks).finally(() => underWay.delete(digest));
-        underWay.set(digest, kept);
-        return await kept;
-      },
+      append: rememberMs > 0 ? appendOnce : append,
       flush: (signal) => deliverer.flush(signal),
       trouble: () => deliverer.trouble,
       figures: () => ({
@@ -216,7 +219,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       }),
       close: async (drainMs) => {
         closed = true;
-        await Promise.allSettled(underWay.values()); // what is being written is there to be delivered
+        await spoolLog.idle(); // what is being written is there to be delivered
         const stopWaiting = new AbortController();
         const flushed = deliverer.flush(stopWaiting.signal).catch(() => {}); // what remains stays
         await Promise.race([flushed, clock.sleep(drainMs, stopWaiting.signal).catch(() => {})]);

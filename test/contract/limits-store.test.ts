@@ -65,6 +65,7 @@ const claim = (amounts: Amounts, ...counters: [key: string, max: Amounts][]): Cl
   amounts,
   counters: counters.map(([key, max]) => ({ key, max, keepMs: KEEP_MS })),
   unheld: false,
+  hold: undefined,
 });
 const calls = (n: number): Amounts => [Infinity, Infinity, n, Infinity];
 const ONE: Amounts = [5, 7, 1, 1];

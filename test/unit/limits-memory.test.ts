@@ -12,6 +12,7 @@ const claim = (key: string, keepMs = 60_000) => ({
   amounts: ONE,
   counters: [{ key, max: NO_MAX, keepMs }],
   unheld: false,
+  hold: undefined,
 });
 
 /** A call that is made and over. */
@@ -22,11 +23,15 @@ function use(store: MemoryStore, key: string): number {
   return used[2]!;
 }
 
-test('one counter too many forgets the one idle longest, never one that holds something', () => {
-  const store = new MemoryStore({ clock: new MovedClock(START_MS), countersMax: 4 });
+test('one counter too many forgets the one idle longest, never one that holds something', async () => {
+  const clock = new MovedClock(START_MS);
+  const store = new MemoryStore({ clock, countersMax: 4 });
   const held = claim('held');
   store.reserve(held);
-  for (const key of ['a', 'b', 'c', 'a']) use(store, key);
+  for (const key of ['a', 'b', 'c', 'a']) {
+    use(store, key);
+    await clock.pass(1_000);
+  }
   use(store, 'd');
   assert.deepEqual([store.size, store.forgotten], [4, 1]);
   assert.deepEqual([use(store, 'a'), use(store, 'b')], [2, 0]);

@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts';
 import type { MetricFamily } from '../metric-family.ts';
+import { PlacedList } from '../placed-list.ts';
 import { type Amounts, MEASURES } from './amounts.ts';
 import { CALL_MS_MAX, Calendar } from './counters.ts';
 import { type Excess, exceeded, findExcess, gateOf, mayWait, placeOf } from './excess.ts';
@@ -68,8 +69,7 @@ export class Limiter {
   readonly #figures = new LimitFigures();
   readonly #calendar = new Calendar();
   readonly #room: WaitingRoom<Waiter>;
-  /** In the order in which they were made. */
-  readonly #underWay = new Set<Reservation>();
+  readonly #underWay = new PlacedList<Reservation>();
   readonly #closing = new AbortController();
   readonly #renewing: Promise<void>;
   readonly #idPrefix: string;
@@ -169,10 +169,12 @@ export class Limiter {
       amounts: amountsOf(call),
       counters,
       unheld: false,
+      hold: undefined,
       planned,
       call,
       sinceMs: nowMs,
       over: false,
+      place: -1,
     };
   }
 
@@ -275,7 +277,7 @@ export class Limiter {
   #end(reservation: Reservation): boolean {
     if (reservation.over || reservation.planned.length === 0) return false;
     reservation.over = true;
-    this.#underWay.delete(reservation);
+    this.#underWay.remove(reservation);
     return true;
   }
 
@@ -297,8 +299,8 @@ export class Limiter {
       await this.#clock.sleep(LEASE_MS / 3, signal).catch(() => {});
       const longAgoMs = this.#clock.now() - CALL_MS_MAX;
       for (const reservation of this.#underWay) {
-        if (reservation.sinceMs > longAgoMs) break;
-        this.#underWay.delete(reservation);
+        if (reservation.sinceMs > longAgoMs) continue;
+        this.#underWay.remove(reservation);
         this.#figures.unsettled++;
       }
       if (this.#underWay.size > 0 && !signal.aborted) await this.#store.renew(this.#underWay);

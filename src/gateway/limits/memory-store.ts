@@ -1,30 +1,49 @@
 import type { Clock } from '../../clock.ts';
+import { type Placed, PlacedList } from '../placed-list.ts';
 import type { Amounts } from './amounts.ts';
 import { type Answer, type Claim, LEASE_MS, type LimitStore, type Spent } from './store.ts';
 
 /**
  * Counts in this process, for one gateway. Everything is done when the method returns.
  *
- * - `#counters` is in order of last use. At most `COUNTERS_MAX`: one more makes it forget the one idle longest that
+ * - `#counters` is about in order of last use. At most `COUNTERS_MAX`: one more makes it forget the one idle longest that
  *   holds nothing, which is counted. A subject that calls is never idle, so nobody gets rid of its own count.
- * - `#holds` is in order of their leases, which are all of one length.
+ * - A claim has its hold with it, until that ended.
  */
 interface Count {
   spent: [number, number, number, number];
   held: [number, number, number, number];
   forgetAtMs: number;
+  /** When it was put at the end of the order. */
+  placedMs: number;
 }
 
 /** It keeps the counts themselves: one that was forgotten meanwhile is not mistaken for a new one of its name. */
-interface Hold {
-  readonly claim: Claim;
+class Hold implements Placed {
+  place = -1;
+  readonly amounts: Amounts;
   readonly counts: readonly Count[];
   untilMs: number;
+
+  constructor(amounts: Amounts, counts: readonly Count[], untilMs: number) {
+    this.amounts = amounts;
+    this.counts = counts;
+    this.untilMs = untilMs;
+  }
+
+  /** Whether its lease ended: what it held was given back. */
+  get isLapsed(): boolean {
+    return this.place === -1;
+  }
+
+  giveBack(): void {
+    for (const count of this.counts) add(count.held, this.amounts, -1);
+  }
 }
 
 const COUNTERS_MAX = 200_000;
-/** Claims whose lease ended and whose settlement may still come. */
-const LAPSED_MAX = 10_000;
+/** Whoever was used so lately keeps its place in the order: to move it with every call would cost more than the call. */
+const PLACE_MS = 1_000;
 /** How many of the idlest are looked at for one to forget. */
 const LOOK_MAX = 16;
 
@@ -36,8 +55,9 @@ export interface MemoryStoreOptions {
 
 export class MemoryStore implements LimitStore {
   readonly #counters = new Map<string, Count>();
-  readonly #holds = new Map<string, Hold>();
-  readonly #lapsed = new Set<string>();
+  readonly #holds = new PlacedList<Hold>();
+  /** No lease ends before. */
+  #nextEndMs = Number.POSITIVE_INFINITY;
   readonly #clock: Clock;
   readonly #leaseMs: number;
   readonly #countersMax: number;
@@ -76,14 +96,18 @@ export class MemoryStore implements LimitStore {
       add(count.held, amounts, 1);
       counts.push(count);
     }
-    this.#holds.set(claim.id, { claim, counts, untilMs: nowMs + this.#leaseMs });
+    const hold = new Hold(amounts, counts, nowMs + this.#leaseMs);
+    claim.hold = hold;
+    this.#holds.add(hold);
+    this.#nextEndMs = Math.min(this.#nextEndMs, hold.untilMs);
     return { granted, used };
   }
 
   settle(claim: Claim, spent: Amounts): Spent {
-    const hold = this.#holds.get(claim.id);
-    if (!hold) return this.#lapsed.delete(claim.id) ? this.#spendLate(claim, spent) : undefined;
-    this.#holds.delete(claim.id);
+    const hold = endHold(claim);
+    if (!hold) return undefined;
+    if (hold.isLapsed) return this.#spendLate(claim, spent);
+    this.#holds.remove(hold);
     const now: number[] = [];
     for (const count of hold.counts) {
       add(count.held, claim.amounts, -1);
@@ -93,37 +117,33 @@ export class MemoryStore implements LimitStore {
     return now;
   }
 
-  release({ id }: Claim): void {
-    const hold = this.#holds.get(id);
-    if (!hold) return;
-    this.#holds.delete(id);
-    giveBack(hold);
+  release(claim: Claim): void {
+    const hold = endHold(claim);
+    if (!hold || hold.isLapsed) return;
+    this.#holds.remove(hold);
+    hold.giveBack();
   }
 
   renew(claims: Iterable<Claim>): void {
     const nowMs = this.#clock.now();
     this.#endLeases(nowMs);
-    for (const { id } of claims) {
-      const hold = this.#holds.get(id);
-      if (!hold) continue;
-      this.#holds.delete(id);
-      hold.untilMs = nowMs + this.#leaseMs;
-      this.#holds.set(id, hold);
-    }
+    for (const { hold } of claims)
+      if (hold instanceof Hold && !hold.isLapsed) hold.untilMs = nowMs + this.#leaseMs;
   }
 
   async close(): Promise<void> {
     this.#counters.clear();
-    this.#holds.clear();
   }
 
   #endLeases(nowMs: number): void {
-    for (const [id, hold] of this.#holds) {
-      if (hold.untilMs > nowMs) return;
-      this.#holds.delete(id);
-      giveBack(hold);
-      this.#lapsed.add(id);
-      if (this.#lapsed.size > LAPSED_MAX) this.#lapsed.delete(this.#lapsed.keys().next().value!);
+    if (nowMs < this.#nextEndMs) return;
+    this.#nextEndMs = Number.POSITIVE_INFINITY;
+    for (const hold of this.#holds) {
+      if (hold.untilMs > nowMs) this.#nextEndMs = Math.min(this.#nextEndMs, hold.untilMs);
+      else {
+        this.#holds.remove(hold);
+        hold.giveBack();
+      }
     }
   }
 
@@ -151,11 +171,13 @@ export class MemoryStore implements LimitStore {
   #touch(key: string, forgetAtMs: number, nowMs: number): Count {
     let count = this.#counters.get(key);
     if (count) {
-      this.#counters.delete(key);
       count.forgetAtMs = forgetAtMs;
+      if (nowMs - count.placedMs < PLACE_MS) return count;
+      this.#counters.delete(key);
+      count.placedMs = nowMs;
     } else {
       this.#makeRoom(nowMs);
-      count = { spent: [0, 0, 0, 0], held: [0, 0, 0, 0], forgetAtMs };
+      count = { spent: [0, 0, 0, 0], held: [0, 0, 0, 0], forgetAtMs, placedMs: nowMs };
     }
     this.#counters.set(key, count);
     return count;
@@ -180,6 +202,9 @@ function add(to: [number, number, number, number], amounts: Amounts, sign: 1 | -
   for (let m = 0; m < 4; m++) to[m]! += sign * amounts[m]!;
 }
 
-function giveBack({ claim, counts }: Hold): void {
-  for (const count of counts) add(count.held, claim.amounts, -1);
+/** The hold of a claim, which is over by this. */
+function endHold(claim: Claim): Hold | undefined {
+  const { hold } = claim;
+  claim.hold = undefined;
+  return hold instanceof Hold ? hold : undefined;
 }

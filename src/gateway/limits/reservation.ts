@@ -1,10 +1,11 @@
+import type { Placed } from '../placed-list.ts';
 import { type Amounts, callCost, callTokens, isCount, NOTHING } from './amounts.ts';
 import type { LimitedCall, PlannedCounter } from './plan.ts';
 import type { Claim } from './store.ts';
 
 /** What a call gets that may be made, and how what it may come to, and did come to, is counted. */
 
-export interface Reservation extends Claim {
+export interface Reservation extends Claim, Placed {
   readonly granted: true;
   readonly planned: readonly PlannedCounter[];
   readonly call: LimitedCall;
@@ -27,6 +28,7 @@ export const UNLIMITED: Reservation = Object.freeze({
   amounts: NOTHING,
   counters: [],
   unheld: false,
+  hold: undefined,
   planned: [],
   call: {
     loop: '',
@@ -40,6 +42,7 @@ export const UNLIMITED: Reservation = Object.freeze({
   },
   sinceMs: 0,
   over: true,
+  place: -1,
 });
 
 /** The most that a call may come to. A call outside of a run is no step. */

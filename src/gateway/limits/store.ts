@@ -28,6 +28,8 @@ export interface Claim {
   readonly counters: readonly Counter[];
   /** Set when the call goes on though its claim could not be held: settling it adds what it spent all the same. */
   unheld: boolean;
+  /** What a store in memory knows of it: theirs alone. */
+  hold: object | undefined;
 }
 
 export interface Counter {

@@ -1,12 +1,11 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../clock.ts';
+import { type Placed, PlacedList } from '../placed-list.ts';
 
-/** Something that is to be told when its time has come. Only `Deadlines` writes `place`. */
-export interface Timed {
+/** Something that is to be told when its time has come. */
+export interface Timed extends Placed {
   /** On the clock of `Deadlines`. May be changed at any time. */
   dueMs: number;
-  /** Where it stands in the list, -1 outside. */
-  place: number;
   /** It is no longer in the list. */
   expire(): void;
 }
@@ -22,7 +21,7 @@ export interface Timed {
 export class Deadlines {
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #waiting: Timed[] = [];
+  readonly #waiting = new PlacedList<Timed>();
   #ticking = false;
   #nowMs = 0;
 
@@ -43,12 +42,11 @@ export class Deadlines {
   }
 
   get size(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
   }
 
   add(timed: Timed): void {
-    timed.place = this.#waiting.length;
-    this.#waiting.push(timed);
+    this.#waiting.add(timed);
     if (this.#ticking) return;
     this.#ticking = true;
     void this.#tick();
@@ -56,31 +54,20 @@ export class Deadlines {
 
   /** Does nothing for what is not in the list. */
   remove(timed: Timed): void {
-    const { place } = timed;
-    if (place === -1) return;
-    const last = this.#waiting.pop()!;
-    if (last !== timed) {
-      this.#waiting[place] = last;
-      last.place = place;
-    }
-    timed.place = -1;
+    this.#waiting.remove(timed);
   }
 
   async #tick(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.size > 0) {
       await this.#clock.sleep(TICK_MS);
       this.#nowMs += TICK_MS;
-      // Backwards: removing one moves the last, which has been looked at, into its place.
-      for (let i = this.#waiting.length - 1; i >= 0; i--) {
-        const timed = this.#waiting[i];
-        if (timed !== undefined && timed.dueMs <= this.#nowMs) this.#expire(timed);
-      }
+      for (const timed of this.#waiting) if (timed.dueMs <= this.#nowMs) this.#expire(timed);
     }
     this.#ticking = false;
   }
 
   #expire(timed: Timed): void {
-    this.remove(timed);
+    this.#waiting.remove(timed);
     try {
       timed.expire();
     } catch (error) {
