@@ -10,6 +10,7 @@ import { startEmbedded } from '../src/store/embedded.ts';
 import { migrate } from '../src/store/migrate.ts';
 import type { Bench, Figures, Measured } from './harness/bench.ts';
 import { quantile } from './harness/median.ts';
+import { merged } from './harness/merged.ts';
 import { DAYS, fillRuns, SPANS_PER_RUN } from './query/fill.ts';
 import { explain, growthExponent, type Measurement, runQuery } from './query/measure.ts';
 import { type BenchQuery, benchQueries } from './query/panels.ts';
@@ -24,8 +25,6 @@ const MEMORY_BYTES_MAX = 4_000_000_000;
 const TIMES_A_ROUND = 4;
 /** A panel that takes longer is one to work on. */
 const PANEL_MS_MAX = 300;
-/** How long merges are waited for. */
-const MERGES_S_MAX = 60;
 
 export const bench: Bench = {
   name: 'query',
@@ -79,14 +78,6 @@ interface Stage {
   /** What evals take to work out how every loop stands, which dashboards then read. */
   standingsMs: number;
   taken: Map<string, Measurement>;
-}
-
-/** What is still being merged is read slower than what was there for a while; on a busy machine it may be so for long. */
-async function merged(store: Store, clock: Clock): Promise<void> {
-  for (let second = 0; second < MERGES_S_MAX; second++) {
-    if ((await store.query('SELECT 1 FROM system.merges LIMIT 1')).length === 0) return;
-    await clock.sleep(1_000);
-  }
 }
 
 async function lookAtStandings(store: Store, clock: Clock): Promise<number> {
