@@ -70,10 +70,11 @@ const TRACES_MAX = 1_000;
 export async function recordedTraces(store: Store, run: { loop: string; runId: string }): Promise<string[]> {
   const part = `${store.database}.run_parts WHERE run_id = {runId:String} AND loop = {loop:String}`;
   const rows = await store.query<{ traceId: string }>(
-    `SELECT DISTINCT TraceId AS traceId FROM ${store.database}.otel_traces
+    `WITH (SELECT (min(started_at), max(ended_at)) FROM ${part}) AS times
+     SELECT DISTINCT TraceId AS traceId FROM ${store.database}.otel_traces
      WHERE RunId = {runId:String} AND Loop = {loop:String}
        -- Within the run's time: of the days before and after it not even the index is read.
-       AND Timestamp >= (SELECT min(started_at) FROM ${part}) AND Timestamp <= (SELECT max(ended_at) FROM ${part})
+       AND Timestamp >= times.1 AND Timestamp <= times.2
      LIMIT {limit:UInt32}
      -- Also where its spans are gone.
      UNION DISTINCT SELECT max(trace_id) AS traceId FROM ${part} HAVING count() > 0`,
@@ -163,28 +164,24 @@ const WITHHELD: readonly string[] = [A.inputMessages, A.outputMessages, A.toolAr
 /** Two hashes of a list: what an agent is told first, and what it is asked. Its conversations differ in them. */
 const BEGINNING = 72;
 
-/** Of traces, by their times too. */
-function ofTraces(database: string): string {
-  const times = `${database}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}`;
-  // Of the type of the column: held against whole seconds, a trace within one second would have no spans.
-  return `${database}.otel_traces WHERE TraceId IN {traceIds:Array(String)}
-       AND Timestamp >= (SELECT toDateTime64(min(Start), 9) FROM ${times})
-       AND Timestamp < (SELECT toDateTime64(max(End) + 1, 9) FROM ${times})`;
-}
-
 /** The spans of traces in the order they began, each once; at most `RECORDING_SPANS_MAX`, and whether there are more. */
 export async function recordedSpans(
   store: Store,
   traceIds: readonly string[],
 ): Promise<{ spans: RecordedSpan[]; cut: boolean }> {
+  const db = store.database;
   const blocks = store.blocks(
-    `SELECT TraceId AS traceId, SpanId AS spanId, ParentSpanId AS parentSpanId, SpanName AS name, ScopeName AS scope,
+    // Times of the type of the column: held against whole seconds, a trace within one second would have no spans.
+    `WITH (SELECT (toDateTime64(min(Start), 9), toDateTime64(max(End) + 1, 9))
+           FROM ${db}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}) AS times
+     SELECT TraceId AS traceId, SpanId AS spanId, ParentSpanId AS parentSpanId, SpanName AS name, ScopeName AS scope,
             toFloat64(toUnixTimestamp64Micro(Timestamp)) AS startUs, Duration / 1e6 AS durationMs,
             (StatusCode = 'Error')::UInt8 AS failed, ErrorType AS errorType, Loop AS loop, RunId AS runId, Record AS record,
             Operation AS operation, Agent AS agent, AgentRole AS role, ParentAgent AS parentAgent, Provider AS provider,
             RequestModel AS model, ResponseModel AS servedModel, InputTokens::Nullable(Float64) AS inputTokens,
             OutputTokens::Nullable(Float64) AS outputTokens, CostUsd AS costUsd, SpanAttributes AS attributes
-     FROM ${ofTraces(store.database)}
+     FROM ${db}.otel_traces
+     WHERE TraceId IN {traceIds:Array(String)} AND Timestamp >= times.1 AND Timestamp < times.2
      ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}`,
     { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
