@@ -82,6 +82,7 @@ async function run(options: BenchOptions): Promise<Measured> {
     const catchUp = await makeUp(stage, perSecond, outage.spool_records, progress);
     progress('counting');
     const stored = await requireOnce(stage);
+    const lowest = Object.values(steady.rss_lowest_mb);
     return {
       conditions: {
         minutes: flags['minutes']!,
@@ -101,7 +102,9 @@ async function run(options: BenchOptions): Promise<Measured> {
         catch_up: catchUp,
         rss_peak_mb: usage(stage.collector.pid).rssPeakMb,
       },
-      ratios: { rss_last_vs_first_minute: ratio(steady.rss_last_minute_mb, steady.rss_first_minute_mb) },
+      ratios: {
+        rss_lowest_last_vs_first_fifth: ratio(lowest.at(-1) ?? null, lowest[0] ?? null),
+      },
     };
   } finally {
     for (const stop of stops.reverse()) await stop();
@@ -174,8 +177,7 @@ async function holdSteady(stage: Stage, seconds: number, perSecond: number) {
     spans_per_s: (acknowledged * stage.spans) / seconds,
     refused_requests: refused,
     oldest_unsent_s: oldestUnsentS,
-    rss_first_minute_mb: rss.firstMinuteMb,
-    rss_last_minute_mb: rss.lastMinuteMb,
+    rss_lowest_mb: Object.fromEntries(rss.lowestMb.map((mb, i) => [`fifth_${i + 1}`, mb])),
     rss_peak_mb: rss.peakMb,
     rss_mb_per_minute: rss.mbPerMinute,
     memory_mb: await memoryOf(stage),

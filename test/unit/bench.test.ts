@@ -32,14 +32,17 @@ test('a ratio without a reference is not measured; rounds are compared with them
   assert.equal(medianRatio([1, 2], [null, 4]), 0.5);
 });
 
-test('memory over time: its first and last minute, its peak, and how fast it grows', () => {
+test('memory over time: its lows, its peak, and how fast it grows', () => {
   const samples = Array.from({ length: 181 }, (_, s) => ({ atMs: 5_000 + 1_000 * s, mb: 100 + s / 30 }));
-  const { firstMinuteMb, lastMinuteMb, peakMb, mbPerMinute } = summaryOf(samples);
-  assert.equal(firstMinuteMb, 101);
-  assert.equal(lastMinuteMb, 105);
+  const { lowestMb, peakMb, mbPerMinute } = summaryOf(samples);
+  assert.deepEqual(
+    lowestMb,
+    [0, 36, 72, 108, 144].map((s) => 100 + s / 30),
+  );
   assert.equal(peakMb, 106);
   assert.ok(Math.abs(mbPerMinute! - 2) < 1e-9);
-  assert.deepEqual(summaryOf([{ atMs: 0, mb: 7 }]).mbPerMinute, null);
+  const one = { lowestMb: [7], peakMb: 7, mbPerMinute: null };
+  assert.deepEqual(summaryOf([{ atMs: 0, mb: 7 }]), one);
   assert.equal(summaryOf([]).peakMb, null);
 });
 
