@@ -1,7 +1,10 @@
 import { setFlagsFromString } from 'node:v8';
 
-/** How much the heap may grow over what lives before all of it is looked through. More saves little, and takes memory. */
-const GROWTH_PERCENT = 100;
+/**
+ * How much the heap may grow over what lives before all of it is looked through. More saves little and takes memory: a collector
+ * whose ClickHouse was slow lived in 130 MB of buffers and objects, and with 100 percent had 425 MB in all, with 50 percent 332.
+ */
+const GROWTH_PERCENT = 50;
 
 /**
  * Makes full garbage collections rarer, for a process through which bytes flow. V8 counts buffers as growth of the heap,
