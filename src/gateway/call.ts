@@ -1,12 +1,9 @@
 import { LoopscopeError } from '../errors.ts';
 import { toGatewayError } from './answer-error.ts';
 import { type Asked, type Incoming, readAsked } from './asked.ts';
-import { attemptSpans } from './attempt-span.ts';
-import { countCall } from './call-figures.ts';
-import { CallLimits, NOTHING_USED } from './call-limits.ts';
-import { callSpan } from './call-span.ts';
+import { CallLimits } from './call-limits.ts';
 import { CallerResponse } from './caller-response.ts';
-import type { CallContext, ConfiguredProvider, Settings } from './context.ts';
+import { type CallContext, configuredProvider, type Settings } from './context.ts';
 import { hasOwnKey, requestHeaders, withPlainAnswer } from './headers.ts';
 import type { AnswerRecorder } from './idempotency/recording.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
@@ -14,11 +11,12 @@ import { identify, roleOf } from './identity.ts';
 import { refusalError } from './limits/refusal.ts';
 import type { GatewayError } from './protocol.ts';
 import type { ProviderCall, ProviderRequest } from './provider.ts';
+import { recordCall } from './record-call.ts';
 import type { CallRoute } from './route.ts';
 import { isEventStream } from './routing/answer-head.ts';
 import { callTargets } from './routing/attempts.ts';
 import type { Timed } from './routing/deadlines.ts';
-import { type FailureReason, ProviderFailure, toRefusal } from './routing/failure.ts';
+import { ProviderFailure, toRefusal } from './routing/failure.ts';
 import { replaceModel } from './routing/model-field.ts';
 import { lacksKey } from './routing/next-target.ts';
 import type { Plan } from './routing/plan.ts';
@@ -26,7 +24,7 @@ import { callerTimeouts } from './routing/retry.ts';
 import type { AttemptNotice, RoutedListener } from './routing/routed-call.ts';
 import type { Target } from './routing/target.ts';
 import { StreamPieces } from './stream-pieces.ts';
-import { openTap, type Tap, type TapResult } from './tap.ts';
+import { openTap, type Tap } from './tap.ts';
 
 /**
  * One request on its way:
@@ -169,7 +167,7 @@ class Call implements RoutedListener, Timed {
   /** Whether it is made with the gateway's key: the caller came with a virtual one only. */
   private get gatewayKey(): boolean {
     const { route, caller } = this.asked;
-    const { api } = this.configured(route.provider);
+    const { api } = configuredProvider(this.settings, route.provider);
     return caller.virtualKey && !hasOwnKey(this.incoming.message.headers, api);
   }
 
@@ -214,7 +212,7 @@ class Call implements RoutedListener, Timed {
 
   private requestFor(target: Target, gatewayKey: boolean): ProviderRequest {
     const { route, operation, method, request } = this.asked;
-    const { api } = this.configured(target.provider);
+    const { api } = configuredProvider(this.settings, target.provider);
     const { body, message } = this.incoming;
     const headers = requestHeaders(
       message.rawHeaders,
@@ -227,12 +225,6 @@ class Call implements RoutedListener, Timed {
       headers: request?.stream ? withPlainAnswer(headers) : headers,
       body: operation && body && target.model !== undefined ? replaceModel(body, target.model) : body,
     };
-  }
-
-  private configured(provider: string): ConfiguredProvider {
-    const known = this.settings.providers.get(provider);
-    if (known) return known;
-    throw new LoopscopeError('provider_unknown', `No provider is called ${JSON.stringify(provider)}.`);
   }
 
   /**
@@ -395,7 +387,21 @@ class Call implements RoutedListener, Timed {
     const { agent: name, parentAgent: parent, role } = caller;
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
     if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
-    this.record(endNs, this.hasLeft ? 'client_disconnected' : errorType)
+    const { settings, asked, attempts, replayed, limits, tap, status, firstChunkNs, pieces } = this;
+    const wentWrong = this.hasLeft ? 'client_disconnected' : errorType;
+    recordCall(context, {
+      settings,
+      asked,
+      attempts,
+      replayed,
+      limits,
+      tap,
+      status,
+      errorType: wentWrong,
+      firstChunkNs,
+      endNs,
+      pieces,
+    })
       .catch((error: Error) => {
         log.error({ err: error }, 'a call could not be recorded');
         return false;
@@ -408,84 +414,17 @@ class Call implements RoutedListener, Timed {
         else this.answer.destroy();
       });
   }
-
-  private async record(endNs: bigint, errorType: string | undefined): Promise<boolean> {
-    const { context, asked, attempts, replayed, status, firstChunkNs } = this;
-    const read = this.tap?.end() ?? NOTHING_READ;
-    const tap = read instanceof Promise ? await read : read;
-    if (tap.skipped) context.metrics.unread(tap.skipped);
-    const isFollower = replayed?.kind === 'follow';
-    if (replayed?.kind === 'first' && (tap.errorType !== undefined || tap.answer?.complete === false))
-      replayed.recorder.discard();
-    const target = attempts.at(-1)?.target;
-    const provider = target?.provider ?? asked.route.provider;
-    const { api, endpoint } = this.configured(provider);
-    // Whoever got the answer of another call used nothing.
-    const usage = isFollower ? undefined : tap.answer?.usage;
-    const model = tap.answer?.model ?? target?.model ?? asked.request?.model;
-    const costUsd = usage && this.settings.prices.costUsd(provider, model, usage, context.clock.now());
-    this.settleLimits(tap, costUsd);
-    const span = callSpan({
-      asked,
-      providerName: api.telemetryName,
-      endpoint: target?.endpoint ?? endpoint,
-      endNs,
-      firstChunkNs,
-      status,
-      errorType,
-      tap,
-      usage,
-      costUsd,
-      attempts: attempts.length,
-      pieces: this.pieces?.toJson(),
-      origin: isFollower ? replayed.reader.origin : undefined,
-    });
-    countCall(context, this.settings.accessLog, asked, {
-      provider: api.telemetryName,
-      status,
-      errorType: span.error,
-      endNs,
-      firstChunkNs,
-      usage,
-      servedModel: tap.answer?.model,
-      attempts: attempts.length,
-    });
-    return await context.recorder.record([span, ...attemptSpans(span, attempts)]);
-  }
-
-  /** What the call came to takes the place of what was held for it. */
-  private settleLimits({ answer }: TapResult, costUsd: number | undefined): void {
-    const { limits, attempts } = this;
-    const last = attempts.at(-1);
-    if (!last) limits?.release();
-    else if (usedNothing(last)) limits?.settle(last.target, NOTHING_USED);
-    // A provider works on, and bills, what its caller does not wait for: what is not known counts as it was reserved.
-    else limits?.settle(last.target, { costUsd, ...NO_TOKENS, ...answer?.usage });
-  }
 }
 
 /** Nothing is generated any more: the end comes at once, or the connection hangs. */
 const HEARD_OUT_MS = 2_000;
 
-const NOTHING_READ: TapResult = {};
-const NO_TOKENS = { inputTokens: undefined, outputTokens: undefined };
 const INTERRUPTED = {
   status: 502,
   code: 'provider_unreachable',
   message: 'The provider broke off in the middle of its answer.',
   retryable: true,
 };
-
-const NEVER_SENT: ReadonlySet<string | undefined> = new Set<FailureReason>([
-  'connect_failed',
-  'connect_timeout',
-  'unsendable',
-  'closing',
-]);
-
-/** Whether the provider refused the call, or never got it. */
-const usedNothing = ({ status = 0, reason }: AttemptNotice): boolean =>
-  status >= 400 || NEVER_SENT.has(reason);
 
 function headerOf(raw: readonly string[], name: string): string {
   for (let i = 0; i + 1 < raw.length; i += 2)

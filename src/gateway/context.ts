@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import { LoopscopeError } from '../errors.ts';
 import type { Replay } from './idempotency/replay.ts';
 import type { IdentityOptions } from './identity.ts';
 import type { InferenceMetrics } from './inference-metrics.ts';
@@ -68,6 +69,13 @@ export function settingsOf(config: Config): Settings {
     nestedAgents: config.gateway.nested_agents,
     accessLog: config.gateway.access_log,
   };
+}
+
+/** Throws `provider_unknown`. */
+export function configuredProvider({ providers }: Settings, name: string): ConfiguredProvider {
+  const known = providers.get(name);
+  if (known) return known;
+  throw new LoopscopeError('provider_unknown', `No provider is called ${JSON.stringify(name)}.`);
 }
 
 export const routerOptions = (
