@@ -1,4 +1,5 @@
 import { A } from '../../span/attributes.ts';
+import { runTraceId } from '../../span/ids.ts';
 import type { Store } from '../../store/client.ts';
 import { addSharedContents, recordedContents } from '../../store/recorded-contents.ts';
 import { recordedRun, recordedSpans, recordedTraces } from '../../store/recordings.ts';
@@ -25,16 +26,26 @@ export async function loadRecording(
 ): Promise<Recording | undefined> {
   if ('traceId' in name) return await loadTrace(store, name.traceId, capture);
   const { loop, runId } = name;
-  const traceIds = await recordedTraces(store, { loop, runId });
-  if (traceIds.length === 0) return undefined;
-  const [facts, { spans, cut }, contents] = await Promise.all([
+  // Most runs are in the trace that follows from their names; it is read while it is asked whether there are others.
+  const usual = runTraceId(loop, runId);
+  const [traceIds, facts, read] = await Promise.all([
+    recordedTraces(store, { loop, runId }),
     recordedRun(store, { loop, runId }),
+    readTraces(store, [usual]),
+  ]);
+  if (traceIds.length === 0 || !facts) return undefined;
+  const isUsual = traceIds.length === 1 && traceIds[0] === usual;
+  const { spans, cut, contents } = isUsual ? read : await readTraces(store, traceIds);
+  await addSharedContents(store, contents, spans, CONTENT_NAMES);
+  return recordingFromSpans({ loop, run: runId, facts, spans, cut, contents, capture: capture(loop) });
+}
+
+async function readTraces(store: Store, traceIds: readonly string[]) {
+  const [{ spans, cut }, contents] = await Promise.all([
     recordedSpans(store, traceIds),
     recordedContents(store, traceIds),
   ]);
-  if (!facts) return undefined;
-  await addSharedContents(store, contents, spans, CONTENT_NAMES);
-  return recordingFromSpans({ loop, run: runId, facts, spans, cut, contents, capture: capture(loop) });
+  return { spans, cut, contents };
 }
 
 async function loadTrace(
@@ -42,7 +53,7 @@ async function loadTrace(
   traceId: string,
   capture: NonNullable<LoadOptions['capture']>,
 ): Promise<Recording | undefined> {
-  const { spans, cut } = await recordedSpans(store, [traceId]);
+  const { spans, cut, contents } = await readTraces(store, [traceId]);
   const first = spans[0];
   if (!first) return undefined;
   const runs = new Map(
@@ -53,7 +64,6 @@ async function loadTrace(
     return await loadRecording(store, { loop: only.loop, runId: only.runId }, { capture });
   const loop = spans.find((span) => span.loop !== '')?.loop ?? '';
   const run = spans.find(({ attributes }) => attributes[A.replayRunId])?.attributes[A.replayRunId];
-  const contents = await recordedContents(store, [traceId]);
   await addSharedContents(store, contents, spans, CONTENT_NAMES);
   return recordingFromSpans({
     loop,
