@@ -8,8 +8,8 @@ export interface Placed {
  * What is under way, in no order: each of thousands a second joins and leaves in constant time.
  *
  * A `Set` or `Map` would say the same. But one that grows and shrinks all the time replaces its table again and again, and
- * V8 links each table to the next: as soon as one of them is old, all that ever stood in the later ones stays until the
- * old space is collected. That cost more than everything else a call did.
+ * V8 links each table to the next: as soon as one of them is old, all that ever stood in the later ones is kept, and copied,
+ * until the old space is collected.
  */
 export class PlacedList<T extends Placed> {
   readonly #items: T[] = [];
