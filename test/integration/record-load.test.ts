@@ -61,6 +61,45 @@ test('a recording of any kind is the same when it was imported and is loaded', a
     assert.deepEqual(await load('any', recording.run), recording, `${recording.run} of seed ${seed}`);
 });
 
+test('a conversation that is changed, cut, repeated or taken up again is loaded as it was said each time', async () => {
+  const original = fc
+    .sample(randomRecording('changed', 'r-1'), { numRuns: 50, seed: 9 })
+    .find(({ steps }) => steps.some((step) => step.kind === 'call'))!;
+  const first = original.steps.find((step) => step.kind === 'call')!;
+  const said = (text: string) => ({ role: 'user', parts: [{ type: 'text', content: text }] });
+  const conversations = [
+    ['system', 'task', 'one', 'two'],
+    ['system', 'task', 'one', 'two', 'three'],
+    ['system', 'task', 'other', 'two', 'three', 'four'], // as long as one that goes on, and changed in the middle
+    ['system', 'task', 'other', 'two', 'three', 'four'],
+    ['system', 'task', 'other'],
+    ['system', 'task', 'other', 'five'],
+    ['system', 'another task', 'one'],
+    ['system', 'task', 'other', 'five', 'six'],
+  ];
+  const steps = conversations.map(
+    (texts, i): ModelCall => ({
+      ...first,
+      spanId: String(i + 1).padStart(16, 'c'),
+      agent: 'maker',
+      parentAgent: '',
+      role: 'maker',
+      atMs: i,
+      durationMs: 0,
+      error: null,
+      input: texts.map(said),
+    }),
+  );
+  const run: Recording = { ...original, run: 'r-2', traceId: runTraceId('changed', 'r-2'), steps, gaps: [] };
+  await importRecordings([run], { collectorUrl: collector.url, clock });
+  const loaded = await load('changed', 'r-2');
+  const inputs = loaded!.steps.map((step) => (step.kind === 'call' ? step.input : null));
+  assert.deepEqual(
+    inputs,
+    conversations.map((texts) => texts.map(said)),
+  );
+});
+
 test('a replay is loaded by its trace, links to what it replays, and is in no view of runs', async () => {
   const original = fc.sample(
     randomRecording('replayed', 'r-1').filter(({ state }) => state === 'ended'),
