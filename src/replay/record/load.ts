@@ -53,7 +53,7 @@ async function loadTrace(
   traceId: string,
   capture: NonNullable<LoadOptions['capture']>,
 ): Promise<Recording | undefined> {
-  const { spans, cut, contents } = await readTraces(store, [traceId]);
+  const { spans, cut } = await recordedSpans(store, [traceId]);
   const first = spans[0];
   if (!first) return undefined;
   const runs = new Map(
@@ -64,6 +64,7 @@ async function loadTrace(
     return await loadRecording(store, { loop: only.loop, runId: only.runId }, { capture });
   const loop = spans.find((span) => span.loop !== '')?.loop ?? '';
   const run = spans.find(({ attributes }) => attributes[A.replayRunId])?.attributes[A.replayRunId];
+  const contents = await recordedContents(store, [traceId]);
   await addSharedContents(store, contents, spans, CONTENT_NAMES);
   return recordingFromSpans({
     loop,
