@@ -15,7 +15,7 @@ import { until } from '../support/until.ts';
  * through or breaks in the middle of a request. A request that hangs is given up after a while, and what ClickHouse made
  * of it is not known.
  */
-const CYCLES = cycles(30);
+const CYCLES = cycles(12);
 const MODES = ['down', 'mute', 'mute-once', 'hold', 'hang', 'reset'] as const satisfies LineMode[];
 /** Enough for an insert on a machine that does other things. */
 const GIVEN_UP_MS = 6_000;

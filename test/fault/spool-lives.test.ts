@@ -11,7 +11,7 @@ import { CHANGES } from '../support/steps.ts';
  * The spool's process ends around any operation on disk, the power is cut, and both again and again before what was left
  * is dealt with, over a disk that fails now and then. `LOOPSCOPE_LIVES` makes the random part longer, `LOOPSCOPE_SEED` another one.
  */
-const RANDOM_CASES = Number(process.env['LOOPSCOPE_LIVES'] ?? 1_500);
+const RANDOM_CASES = Number(process.env['LOOPSCOPE_LIVES'] ?? 500);
 const SEED = Number(process.env['LOOPSCOPE_SEED'] ?? 1);
 const MOMENTS = ['before', 'middle', 'after'] as const;
 const AFTERMATHS = ['restart', 'power cut'] as const;
