@@ -388,7 +388,6 @@ class Call implements RoutedListener, Timed {
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
     if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
     const { settings, asked, attempts, replayed, limits, tap, status, firstChunkNs, pieces } = this;
-    const wentWrong = this.hasLeft ? 'client_disconnected' : errorType;
     recordCall(context, {
       settings,
       asked,
@@ -397,7 +396,7 @@ class Call implements RoutedListener, Timed {
       limits,
       tap,
       status,
-      errorType: wentWrong,
+      errorType: this.hasLeft ? 'client_disconnected' : errorType,
       firstChunkNs,
       endNs,
       pieces,

@@ -4,9 +4,9 @@ import type { NativeBlock } from './native.ts';
 import { goldenScores } from './runs.ts';
 
 /**
- * What recordings are put together from: what is known of a run as a whole and the spans of its traces, and beside them their
- * content (recorded-contents.ts). Which traces these are is asked first; the other reads can then go on side by side. Runs
- * and spans are found by an index, however many others are stored.
+ * What recordings are put together from: what is known of a run as a whole, which traces it is in, and the spans of traces;
+ * their content is in recorded-contents.ts. All of it can be read side by side, and is found by an index, however much else is
+ * stored.
  */
 
 /** A run as a whole. `null` is "nobody said"; times are milliseconds since the epoch. */
