@@ -84,7 +84,7 @@ export async function runSuite(suite: Suite, context: ScoreContext): Promise<Sui
   const perDay = Math.min(suite.sample.runs_per_day, spending.affordablePerDay ?? Number.POSITIVE_INFINITY);
   const chosen = await choose(suite, query, perDay, context);
   const tally = new Tally(chosen.unmatched);
-  if (chosen.runs.length === 0) return tally.result();
+  if (chosen.runs.length === 0 || signal?.aborted) return tally.result();
 
   const services = scorerServices(config, clock, context.gatewayUrl, spending.paid);
   const scorer = makeScorer(suite.scorer, suite.directory, services);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { ScoredItem, Scorer } from './scorer.ts';
+import { type ScoredItem, type Scorer, ScorerError } from './scorer.ts';
 
 /** How long a user's scorer may take for one answer, the first import included. */
 const SCORE_MS_MAX = 30_000;
@@ -26,6 +26,7 @@ export function module(
 ): Scorer {
   const file = resolve(directory, path);
   let worker: Worker | undefined;
+  let isClosed = false;
   let last: Promise<unknown> = Promise.resolve();
 
   const start = (): Worker => {
@@ -44,6 +45,7 @@ export function module(
   };
 
   const scoreOne = async (request: ScoreRequest): Promise<number> => {
+    if (isClosed) throw new ScorerError('scoring_stopped', `${path} was told to stop`);
     worker ??= start();
     const thread = worker;
     const reply = Promise.withResolvers<ScoreReply>();
@@ -73,6 +75,7 @@ export function module(
     return mine;
   };
   scorer.close = async () => {
+    isClosed = true;
     await worker?.terminate();
     worker = undefined;
   };

@@ -333,6 +333,41 @@ test('a suite that is slow holds up no other, and closing does not wait for it',
   assert.deepEqual(await scoresOf('slow'), [], 'what was cut off is no error of the scorer');
 });
 
+test('told to stop at any of its reads, a suite comes to its end without another answer scored', {
+  timeout: 20_000,
+}, async () => {
+  const at = folder({
+    's.yaml': 'suite: stopped\nloop: stopped\ndataset: stopped\nscorer: { module: stuck.ts }\n',
+    'stuck.ts': 'export default () => new Promise<number>(() => {});',
+  });
+  await golden(at, 'stopped', { q: 'yes' });
+  await insertRuns(
+    server.store,
+    runs('stopped', 3, () => ({})),
+  );
+  const [suite] = loadSuites(at.directory);
+  let stopAt = 0;
+  let reads: number;
+  do {
+    stopAt++;
+    reads = 0;
+    const stopping = new AbortController();
+    const query: typeof server.store.query = (...args) => {
+      if (++reads === stopAt) stopping.abort();
+      return server.store.query(...args);
+    };
+    const store = Object.assign(Object.create(server.store) as typeof server.store, { query });
+    const { scored, errors } = await runSuite(suite!, {
+      store,
+      clock,
+      config: at.config,
+      signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(1_000)]),
+    });
+    assert.deepEqual([scored, errors], [0, 0]);
+  } while (reads >= stopAt);
+  assert.ok(stopAt > 4);
+});
+
 test('the role answers for its health, and refuses a port in use in one clear line', async (t) => {
   const at = folder({});
   const evals = await start(t, at.config);

@@ -178,6 +178,14 @@ test('a module that throws, hangs, exits or gives no score in [0,1] is an error,
   await score.close?.();
 });
 
+test('a module that is closed starts nothing any more, not even what was asked a moment before', async () => {
+  const score = makeScorer(write('stuck.ts', 'export default () => new Promise(() => {});'), directory);
+  const asked = ['a', 'b'].map((output) => tryScore(() => score(output, '')));
+  await score.close?.();
+  asked.push(tryScore(() => score('c', '')));
+  for (const result of await Promise.all(asked)) assert.match(JSON.stringify(result), /scoring_stopped/);
+});
+
 test('a module that is missing or exports no function says so', async () => {
   const missing = makeScorer({ module: 'missing.ts' }, directory);
   const none = makeScorer(write('none.ts', 'export const x = 1;'), directory);
