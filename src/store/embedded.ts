@@ -86,7 +86,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
         }
       }
       log.warn({ pid: server.pid }, 'ClickHouse is up again');
-      if (closing) await server.stop();
+      if (closing) await server.kill();
     }
   };
   const exited = supervise();
@@ -100,7 +100,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     close: () => {
       closing ??= (async () => {
         stopped.abort();
-        await server.stop();
+        await server.kill();
         await exited;
       })();
       return closing;

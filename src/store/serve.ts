@@ -3,8 +3,7 @@ import { DataType, load, open } from 'ffi-rs';
 
 /**
  * Entry of the child process that *is* the embedded ClickHouse: `serve.ts LIBRARY DATA_DIR CONFIG QUERY`.
- * The library's command line runs QUERY, which opens the listeners and then does not end; the call blocks this
- * thread until somebody kills that query.
+ * The library's command line runs QUERY, which opens the listeners and then does not end.
  *
  * Standard input is a pipe that nobody writes to. Its other end is held by the parent, so it closes when the
  * parent is gone, however it went, and then so is this process. That has to be a worker: this thread is blocked.

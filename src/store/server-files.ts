@@ -81,7 +81,7 @@ export function serverPid(files: ServerFiles): number | undefined {
 
 // Sized for a laptop or a small virtual machine: few background threads, small caches. ClickHouse wants each
 // `number_of_free_entries_…` to fit into background_pool_size × 2. Times are UTC whatever the machine's
-// zone. Idle connections end soon, because a server that shuts down waits for them.
+// zone.
 const configXml = (
   files: ServerFiles,
   { httpPort, nativePort, memoryBytesMax }: ServerSettings,
@@ -89,7 +89,6 @@ const configXml = (
   <listen_host>127.0.0.1</listen_host>
   <http_port>${httpPort}</http_port>
   <tcp_port>${nativePort}</tcp_port>
-  <keep_alive_timeout>3</keep_alive_timeout>
   <timezone>UTC</timezone>
   <users_config>${escapeXml(files.users)}</users_config>
   <access_control_improvements><table_engines_require_grant>true</table_engines_require_grant></access_control_improvements>

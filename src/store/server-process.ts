@@ -19,14 +19,17 @@ export interface ServerProcess {
   exited: Promise<number | null>;
   /** The last thing it complained of; `''` when it did not. */
   complaint(): string;
-  /** Ends the serving query, so that the server shuts down by itself; after a grace period kills it. */
-  stop(): Promise<void>;
+  /**
+   * Kills it, and resolves when it is gone. What it confirmed is in files by then, and what it was at is done again, as after
+   * any crash. To be asked to shut down would only take longer: the library has let go of its tables in a fraction of a second,
+   * then aborts, each time, and its handler of crashes holds the process for 3 s.
+   */
+  kill(): Promise<void>;
 }
 
 const READY_POLL_MS = 25;
 /** Loading the tables of a large data folder takes a while; a server that says nothing for longer hangs. */
 const READY_MS_MAX = 120_000;
-const STOP_GRACE_MS = 5_000;
 const STDERR_CHARS_MAX = 8_192;
 
 /**
@@ -87,18 +90,7 @@ export async function spawnServer(
     pid: child.pid!,
     exited,
     complaint: () => firstError(stderr),
-    stop: async () => {
-      const enough = new AbortController();
-      const store = openStore({ url, requestTimeoutMs: STOP_GRACE_MS });
-      const asked = store
-        .command(`KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC`, { mark })
-        .catch(() => kill()) // not even that: it hangs
-        .finally(() => store.close());
-      await Promise.race([exited, clock.sleep(STOP_GRACE_MS, enough.signal).catch(() => undefined)]);
-      enough.abort();
-      if (!gone) await kill();
-      await asked;
-    },
+    kill,
   };
 }
 
