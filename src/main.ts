@@ -1,6 +1,9 @@
 #!/usr/bin/env node
-import { run } from './cli/program.ts';
-import { letHeapGrow } from './heap.ts';
+import { keepCompiledCode } from './compiled-code.ts';
 
+keepCompiledCode();
+// Loaded after that, so that it is found compiled.
+const { letHeapGrow } = await import('./heap.ts');
+const { run } = await import('./cli/program.ts');
 letHeapGrow();
 process.exitCode = await run(process.argv.slice(2));

@@ -61,9 +61,14 @@ export class Texts {
     return this.#known[which];
   }
 
+  /** A number for the text of a row, small and the same in each row that has it; of a column that says each text once. */
+  which(row: number): number {
+    return this.#of === undefined ? row : this.#of[row]!;
+  }
+
   /** The bytes of one, in UTF-8; they are the result's own. */
   bytesAt(row: number): Buffer {
-    const which = this.#of === undefined ? row : this.#of[row]!;
+    const which = this.which(row);
     return this.#bytes.subarray(this.#bounds[2 * which], this.#bounds[2 * which + 1]);
   }
 

@@ -94,6 +94,8 @@ export interface RecordedSpan {
   traceId: string;
   spanId: string;
   parentSpanId: string;
+  /** Where it was read too. Strangers' spans may go in a circle. */
+  parent: RecordedSpan | undefined;
   name: string;
   /** What made it; ours begin with `loopscope.`. */
   scope: string;
@@ -174,10 +176,11 @@ export async function recordedSpans(
     // Times of the type of the column: held against whole seconds, a trace within one second would have no spans.
     `WITH (SELECT (toDateTime64(min(Start), 9), toDateTime64(max(End) + 1, 9))
            FROM ${db}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}) AS times
-     SELECT TraceId AS traceId, SpanId AS spanId, ParentSpanId AS parentSpanId, SpanName AS name, ScopeName AS scope,
+     SELECT toLowCardinality(TraceId) AS traceId, SpanId AS spanId, ParentSpanId AS parentSpanId, SpanName AS name,
+            ScopeName AS scope,
             toFloat64(toUnixTimestamp64Micro(Timestamp)) AS startUs, Duration / 1e6 AS durationMs,
-            (StatusCode = 'Error')::UInt8 AS failed, ErrorType AS errorType, Loop AS loop, RunId AS runId, Record AS record,
-            Operation AS operation, Agent AS agent, AgentRole AS role, ParentAgent AS parentAgent, Provider AS provider,
+            (StatusCode = 'Error')::UInt8 AS failed, ErrorType AS errorType, Loop AS loop,
+            toLowCardinality(RunId) AS runId, Record AS record, Operation AS operation, Agent AS agent, AgentRole AS role, ParentAgent AS parentAgent, Provider AS provider,
             RequestModel AS model, ResponseModel AS servedModel, InputTokens::Nullable(Float64) AS inputTokens,
             OutputTokens::Nullable(Float64) AS outputTokens, CostUsd AS costUsd, SpanAttributes AS attributes
      FROM ${db}.otel_traces
@@ -185,15 +188,21 @@ export async function recordedSpans(
      ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}`,
     { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
-  const spans = new Map<string, RecordedSpan>();
+  const spans: RecordedSpan[] = [];
+  const byIds = new Map<string, Map<string, RecordedSpan>>();
   const histories = new Histories();
   let read = 0;
   for await (const block of blocks)
     for (const span of spansOf(block, histories)) {
-      const key = span.traceId + span.spanId;
-      if (++read <= RECORDING_SPANS_MAX && !spans.has(key)) spans.set(key, span);
+      if (++read > RECORDING_SPANS_MAX) break;
+      const ofTrace = byIds.get(span.traceId) ?? new Map<string, RecordedSpan>();
+      byIds.set(span.traceId, ofTrace);
+      if (ofTrace.has(span.spanId)) continue;
+      ofTrace.set(span.spanId, span);
+      spans.push(span);
     }
-  return { spans: [...spans.values()], cut: read > RECORDING_SPANS_MAX };
+  for (const span of spans) span.parent = byIds.get(span.traceId)!.get(span.parentSpanId);
+  return { spans, cut: read > RECORDING_SPANS_MAX };
 }
 
 function* spansOf(block: NativeBlock, histories: Histories): Generator<RecordedSpan> {
@@ -220,12 +229,13 @@ function* spansOf(block: NativeBlock, histories: Histories): Generator<RecordedS
   const outputTokens = block.numbers('outputTokens');
   const costUsd = block.numbers('costUsd');
   const said = block.maps('attributes');
-  const places = new Map<string, Place>();
+  const places: Place[] = [];
   for (let i = 0; i < block.rows; i++) {
     const span: RecordedSpan = {
       traceId: traceId.at(i),
       spanId: spanId.at(i),
       parentSpanId: parentSpanId.at(i),
+      parent: undefined,
       name: name.at(i),
       scope: scope.at(i),
       startUs: startUs.at(i),
@@ -253,8 +263,9 @@ function* spansOf(block: NativeBlock, histories: Histories): Generator<RecordedS
     };
     for (let at = said.from(i); at < said.from(i + 1); at++) {
       const name = said.names.at(at);
-      const place = places.get(name) ?? placeOf(name);
-      places.set(name, place);
+      const which = said.names.which(at);
+      places[which] ??= placeOf(name);
+      const place = places[which];
       if (place === 'nowhere') continue;
       if (place === 'input') span.input = histories.read(span, said.values.bytesAt(at));
       else if (place === 'withheld') span.withheld.push(name);
@@ -309,9 +320,12 @@ function goesOn(bytes: Buffer, before: Buffer): boolean {
   return bytes[end] === COMMA && bytes.compare(before, 0, end, 0, end) === 0;
 }
 
+const ONE_HASH = /^\["[0-9a-f]+"\]$/;
+
 /** Hashes as spans carry them: a JSON list. What is none, as a stranger may send it, has none. */
 export function readHashes(list: string | undefined): string[] {
   if (list === undefined) return [];
+  if (ONE_HASH.test(list)) return [list.slice(2, -2)]; // most lists, by far
   try {
     const said: unknown = JSON.parse(list);
     return Array.isArray(said) ? said.filter((hash) => typeof hash === 'string') : [];

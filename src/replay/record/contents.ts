@@ -58,7 +58,7 @@ export class Contents {
   toolDefinitions({ attributes: a, contents }: RecordedSpan, missing: Missing): Known<string> {
     const told = missing.tool_definitions;
     if (told !== undefined && !PARTLY.has(told)) return { value: null, why: told };
-    const list = DEFINITIONS.map((name) => contents[name]).find((found) => found !== undefined);
+    const list = firstOf(contents, DEFINITIONS);
     if (list === undefined)
       return { value: null, why: a[A.toolsVersion] === undefined ? undefined : this.#nothing };
     const value = this.#share(`tools ${list}`, () => {
@@ -109,7 +109,7 @@ export class Contents {
     let history = known === undefined ? [] : known;
     for (const next of unread.reverse()) {
       const added = history && this.#added(next, role);
-      history = history && added && [...history, ...added];
+      history = history && added && history.concat(added);
       this.#histories.set(next, history);
     }
     return history;
@@ -156,7 +156,7 @@ export class Contents {
   /** What a tool was given or gave, under the first of `names` that is there. */
   #text(span: RecordedSpan, told: Gap['why'] | undefined, names: readonly string[]): Known<string> {
     if (told !== undefined && !PARTLY.has(told)) return { value: null, why: told };
-    const list = names.map((name) => span.contents[name]).find((found) => found !== undefined);
+    const list = firstOf(span.contents, names);
     if (list === undefined)
       return {
         value: null,
@@ -183,6 +183,11 @@ export class Contents {
     }
     return value as T;
   }
+}
+
+function firstOf(contents: RecordedSpan['contents'], names: readonly string[]): string | undefined {
+  for (const name of names) if (contents[name] !== undefined) return contents[name];
+  return undefined;
 }
 
 /** Where the collector leaves the hashes of what was sent under these names. */

@@ -3,7 +3,7 @@ import { recordSpanId } from '../../span/ids.ts';
 import type { StoredContent } from '../../store/recorded-contents.ts';
 import type { RecordedRun, RecordedSpan } from '../../store/recordings.ts';
 import type { Gap, ModelCall, Recording, Statement, Step, ToolCall } from '../recording.ts';
-import { Agents } from './agents.ts';
+import { agentAt } from './agent-at.ts';
 import { Contents, type Known } from './contents.ts';
 import { Gaps, type Missing, readMissing } from './gaps.ts';
 import { pairTools, toolCallsOf } from './tool-calls.ts';
@@ -68,10 +68,10 @@ export function recordingFromSpans(trace: RecordedTrace): Recording {
  */
 function ownSpans({ spans, loop, run, facts }: RecordedTrace): RecordedSpan[] {
   if (!facts) return [...spans];
+  const isMine = (span: RecordedSpan) => span.loop === loop && span.runId === run;
   const key = ({ loop, runId }: RecordedSpan) => JSON.stringify([loop, runId]);
-  const mine = JSON.stringify([loop, run]);
-  const others = new Set(spans.filter((span) => isCall(span) && key(span) !== mine).map(key));
-  return spans.filter((span) => key(span) === mine || (isTool(span) && !others.has(key(span))));
+  const others = new Set(spans.filter((span) => isCall(span) && !isMine(span)).map(key));
+  return spans.filter((span) => isMine(span) || (isTool(span) && !others.has(key(span))));
 }
 
 /** What a span stands for, in a replay as in production. */
@@ -97,32 +97,33 @@ interface Placed {
   step: Step;
 }
 
+/** A tool call with the span that it was read from, and what that says that it was given and gave. */
+interface ToolSpan {
+  tool: ToolCall;
+  span: RecordedSpan;
+  given: Known<string>;
+  gave: Known<string>;
+}
+
 /** Reads the spans of a run one by one, and then what model calls tell of tools. */
 class StepReader {
   readonly #spans: readonly RecordedSpan[];
-  /** Those of the trace, the run's own or not: calls and agents may have others between them. */
-  readonly #all: readonly RecordedSpan[];
   readonly #origin: number;
   readonly #gaps: Gaps;
-  readonly #agents: Agents;
   readonly #contents: Contents;
   readonly #placed: Placed[] = [];
   readonly #calls = new Map<ModelCall, RecordedSpan>();
-  readonly #tools = new Map<ToolCall, RecordedSpan>();
-  /** What the spans of tools say that they were given and gave. */
-  readonly #kept = new Map<ToolCall, { given: Known<string>; gave: Known<string> }>();
+  readonly #tools: ToolSpan[] = [];
 
   constructor(trace: RecordedTrace, spans: readonly RecordedSpan[], origin: number, gaps: Gaps) {
     this.#spans = spans;
-    this.#all = trace.spans;
     this.#origin = origin;
     this.#gaps = gaps;
-    this.#agents = new Agents(trace.spans);
     this.#contents = new Contents(trace.contents, trace.capture);
   }
 
   steps(): Step[] {
-    const outer = outerCalls(this.#spans, this.#all);
+    const outer = outerCalls(this.#spans);
     for (const span of this.#spans) {
       const kind = kindOf(span.record);
       if (isTool(span)) this.#tool(span);
@@ -133,14 +134,14 @@ class StepReader {
       }
     }
     this.#addTold();
-    for (const [tool, span] of this.#tools) this.#toolGaps(tool, span);
+    for (const tool of this.#tools) this.#toolGaps(tool);
     return this.#placed.sort((a, b) => a.us - b.us).map(({ step }) => step);
   }
 
   #base(span: RecordedSpan, missing: Missing) {
     return {
       spanId: span.spanId,
-      ...this.#agents.of(span),
+      ...agentAt(span),
       atMs: (span.startUs - this.#origin) / 1000,
       durationMs: missing.duration ? null : micro(span.durationMs),
       error: span.errorType || (span.failed ? 'error' : null),
@@ -212,16 +213,14 @@ class StepReader {
       arguments: given.value,
       result: gave.value,
     };
-    this.#tools.set(tool, span);
-    this.#kept.set(tool, { given, gave });
+    this.#tools.push({ tool, span, given, gave });
     this.#placed.push({ us: span.startUs, step: tool });
   }
 
   /** Asked when model calls have told what they know: only what they did not tell either is missing. */
-  #toolGaps(tool: ToolCall, span: RecordedSpan): void {
+  #toolGaps({ tool, span, given, gave }: ToolSpan): void {
     const missing = readMissing(span.attributes[A.missing]);
     const isPartly = (why: Gap['why'] | undefined) => why === 'redacted';
-    const { given, gave } = this.#kept.get(tool)!;
     if (tool.arguments === null || isPartly(given.why))
       this.#gap(tool, span, 'tool_arguments', given, missing);
     if (tool.result === null || isPartly(gave.why)) this.#gap(tool, span, 'tool_result', gave, missing);
@@ -229,10 +228,9 @@ class StepReader {
 
   /** Adds the tool calls that only model calls tell of, and to the others what these tell of them. */
   #addTold(): void {
-    const foreign = <S>(steps: ReadonlyMap<S, RecordedSpan>) =>
-      [...steps].flatMap(([step, span]) => (isOurs(span) ? [] : [step]));
-    const told = toolCallsOf(foreign(this.#calls));
-    const pairs = pairTools(foreign(this.#tools), [...told.values()].flat());
+    const told = toolCallsOf([...this.#calls].flatMap(([call, span]) => (isOurs(span) ? [] : [call])));
+    const own = this.#tools.flatMap(({ tool, span }) => (isOurs(span) ? [] : [tool]));
+    const pairs = pairTools(own, [...told.values()].flat());
     for (const [tool, by] of pairs) {
       // The model's own words are what a replay compares, and what it gives.
       tool.arguments = by.arguments ?? tool.arguments;
@@ -284,17 +282,16 @@ class StepReader {
 }
 
 /** Model calls that have another one below them: an instrumentation's, around the gateway's or another one's. */
-function outerCalls(spans: readonly RecordedSpan[], all: readonly RecordedSpan[]): Set<RecordedSpan> {
-  const byId = new Map(all.map((span) => [span.traceId + span.spanId, span]));
+function outerCalls(spans: readonly RecordedSpan[]): Set<RecordedSpan> {
   const outer = new Set<RecordedSpan>();
   for (const span of spans) {
     if (!isCall(span) || isOurs(span)) continue;
-    let at = byId.get(span.traceId + span.parentSpanId);
+    let at = span.parent;
     for (let depth = 0; at && depth < DEPTH_MAX && !outer.has(at); depth++) {
       if (isCall(at)) outer.add(at);
       // What is below an agent or a tool is no part of the same call.
       else if (at.operation !== '') break;
-      at = byId.get(at.traceId + at.parentSpanId);
+      at = at.parent;
     }
   }
   return outer;
