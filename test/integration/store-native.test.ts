@@ -123,3 +123,17 @@ test("an error of the server's is told in its words", async () => {
     { code: /store_/ },
   );
 });
+
+test('in a column that says each text once a text has a number of its own', async () => {
+  const texts = new Map<number, string>();
+  for await (const block of server.store.blocks(EVERY_TYPE, { rows: 1_000, words: 300 })) {
+    const words = block.texts('word');
+    for (let i = 0; i < block.rows; i++) {
+      const known = texts.get(words.which(i));
+      assert.equal(known ?? words.at(i), words.at(i));
+      texts.set(words.which(i), words.at(i));
+    }
+  }
+  assert.equal(new Set(texts.values()).size, 300);
+  assert.equal(texts.size, 300);
+});
