@@ -1,7 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -15,15 +13,10 @@ export interface Standby {
   lastLine(): Promise<string | undefined>;
 }
 
-/** Code compiled by the first process is there for the others: starts are most of what a campaign costs. */
-const compileCache = mkdtempSync(join(tmpdir(), 'loopscope-compiled-'));
-process.once('exit', () => rmSync(compileCache, { recursive: true, force: true }));
-
 /** Most of a process's start is loading code; one that stands by makes a restart as fast as the spool's recovery. */
 export async function standBy(script: string, settings: object): Promise<Standby> {
   const child = spawn(process.execPath, [join(import.meta.dirname, script), JSON.stringify(settings)], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
   });
   const exited = once(child, 'exit');
   child.stdin.on('error', () => {}); // it is dead, and `exited` says so
