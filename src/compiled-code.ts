@@ -2,17 +2,14 @@ import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
+/** Of the user alone, not where others may write: what lies there is run as it is. */
+export const COMPILED_CODE = join(homedir(), '.cache', 'loopscope', 'compiled');
+
 /**
- * Keeps what is compiled of our code for the next process, which makes a command start in less than half the time. It lies
- * in the user's own cache folder, not where others may write: it is run as it is. Node forgets what belongs to other code,
- * does without where it cannot write, and heeds `NODE_DISABLE_COMPILE_CACHE`.
+ * Keeps what is compiled of our code for the next process, which makes a command start in less than half the time. Node
+ * forgets what belongs to other code and does without where it cannot write; its own `NODE_COMPILE_CACHE` and
+ * `NODE_DISABLE_COMPILE_CACHE` go before this.
  */
 export function keepCompiledCode(): void {
-  enableCompileCache(compiledCodeFolder());
-}
-
-/** Where it lies; for a process of ours that is started with other code, in its environment as `NODE_COMPILE_CACHE`. */
-export function compiledCodeFolder(): string {
-  const caches = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-  return process.env['NODE_COMPILE_CACHE'] ?? join(caches, 'loopscope', 'compiled');
+  enableCompileCache(COMPILED_CODE);
 }
