@@ -16,11 +16,11 @@ import { until } from '../support/until.ts';
 /**
  * The collector with a ClickHouse, over HTTP: its process is killed around, or its disk fails at, operations that change
  * the disk, from the start to the end of a small piece of work: segments are few kilobytes. `LOOPSCOPE_LONG=1` takes every
- * operation, else it is every third from one that `LOOPSCOPE_SEED` chooses: each is a process, or a start, of its own, and
+ * operation, else it is every fifth from one that `LOOPSCOPE_SEED` chooses: each is a process, or a start, of its own, and
  * there are more of them the busier the machine is. All of them, over a disk in memory: spool-lives.test.ts.
  */
 const IS_LONG = process.env['LOOPSCOPE_LONG'] === '1';
-const STRIDE = IS_LONG ? 1 : 3;
+const STRIDE = IS_LONG ? 1 : 5;
 const FIRST = 1 + (SEED % STRIDE);
 const REQUESTS = 8;
 const SMALL_SPOOL_BYTES = 30_000;
