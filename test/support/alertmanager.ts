@@ -1,18 +1,14 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePorts } from '../../src/store/server-host.ts';
+import { DebianServer, missing } from './debian.ts';
 import { until } from './until.ts';
 
 const BINARY = 'prometheus-alertmanager';
 
-/** Why tests with Alertmanager are skipped, where they are; in CI they are not, and fail without it. */
-export const alertmanagerMissing: string | false =
-  spawnSync(BINARY, ['--version']).status === 0 || process.env['CI'] === 'true'
-    ? false
-    : `${BINARY} is not installed (apt-get install prometheus-alertmanager)`;
+export const alertmanagerMissing = missing(BINARY);
 
 /** An alert as Alertmanager shows it. */
 export interface ShownAlert {
@@ -31,21 +27,11 @@ export interface Notified {
 }
 
 /**
- * A real Alertmanager on a free loopback port. It groups by the given labels and tells `notifies`, a webhook, within
- * moments of news; what it remembers of its notifications is in a folder of its own.
+ * A real Alertmanager. It groups by the given labels and tells `notifies`, a webhook, within moments of news. Killed it
+ * forgets its alerts, and notifications since its last snapshot; stopped it remembers whom it notified.
  */
-export class TestAlertmanager {
-  readonly url: string;
-  readonly #port: number;
-  readonly #folder: string;
-  #server: ChildProcess;
-
-  private constructor(port: number, folder: string) {
-    this.#port = port;
-    this.#folder = folder;
-    this.url = `http://127.0.0.1:${port}`;
-    this.#server = this.#spawn();
-  }
+export class TestAlertmanager extends DebianServer {
+  readonly url = `http://127.0.0.1:${this.port}`;
 
   static async start(notifies: string, groupBy: readonly string[]): Promise<TestAlertmanager> {
     const folder = await mkdtemp(join(tmpdir(), 'loopscope-alertmanager-'));
@@ -61,8 +47,9 @@ export class TestAlertmanager {
       receivers: [{ name: 'hook', webhook_configs: [{ url: notifies, send_resolved: true }] }],
     };
     await writeFile(join(folder, 'alertmanager.yml'), JSON.stringify(settings));
-    const alertmanager = new TestAlertmanager(await freePort(), folder);
-    await alertmanager.#answers();
+    const [port] = await freePorts(1);
+    const alertmanager = new TestAlertmanager(port!, folder);
+    await alertmanager.restart();
     return alertmanager;
   }
 
@@ -72,42 +59,11 @@ export class TestAlertmanager {
     return (await answer.json()) as ShownAlert[];
   }
 
-  /** Ends it as a crash would: it forgets its alerts, and notifications since its last snapshot. */
-  kill(): Promise<void> {
-    return this.#end('SIGKILL');
-  }
-
-  /** Ends it as an upgrade would: it forgets its alerts, and remembers whom it notified. */
-  stop(): Promise<void> {
-    return this.#end('SIGTERM');
-  }
-
-  /** Starts it again, on the same port and folder. */
-  async restart(): Promise<void> {
-    this.#server = this.#spawn();
-    await this.#answers();
-  }
-
-  get isRunning(): boolean {
-    return this.#server.exitCode === null && this.#server.signalCode === null;
-  }
-
-  async close(): Promise<void> {
-    if (this.isRunning) await this.kill();
-    await rm(this.#folder, { recursive: true, force: true });
-  }
-
-  async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const ended = once(this.#server, 'exit');
-    this.#server.kill(signal);
-    await ended;
-  }
-
-  #spawn(): ChildProcess {
+  protected override spawn(): ChildProcess {
     const args = {
-      'config.file': join(this.#folder, 'alertmanager.yml'),
-      'storage.path': join(this.#folder, 'data'),
-      'web.listen-address': `127.0.0.1:${this.#port}`,
+      'config.file': join(this.folder, 'alertmanager.yml'),
+      'storage.path': join(this.folder, 'data'),
+      'web.listen-address': `127.0.0.1:${this.port}`,
       'cluster.listen-address': '',
     };
     return spawn(
@@ -117,16 +73,7 @@ export class TestAlertmanager {
     );
   }
 
-  #answers(): Promise<unknown> {
+  protected override answers(): Promise<unknown> {
     return until('Alertmanager to answer', async () => (await fetch(`${this.url}/-/ready`)).ok);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

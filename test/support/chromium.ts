@@ -1,11 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { type Browser, chromium } from 'playwright-core';
+import { missing } from './debian.ts';
 
-/** Why tests in a browser are skipped, where they are; in CI they are not, and fail without it. */
-export const chromiumMissing: string | false =
-  spawnSync('chromium', ['--version']).status === 0 || process.env['CI'] === 'true'
-    ? false
-    : 'chromium is not installed (apt-get install chromium)';
+export const chromiumMissing = missing('chromium');
 
 /** Debian's Chromium, without a window. Tests run as root in containers, where its sandbox does not work. */
 export const startChromium = (): Promise<Browser> =>
