@@ -1,6 +1,7 @@
 import { A, REPLAY_RECORD_PREFIX } from '../span/attributes.ts';
 import type { Store } from './client.ts';
-import { chunks, type HashList, type RecordedSpan, readHashes } from './recordings.ts';
+import { type HashList, readHashes } from './hash-list.ts';
+import { chunks, type RecordedSpan } from './recordings.ts';
 
 /**
  * The content that the spans of a recording refer to by hash. It lies by the trace that it first came in, so that a run's own is

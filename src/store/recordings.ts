@@ -1,5 +1,6 @@
 import { A } from '../span/attributes.ts';
 import type { Store } from './client.ts';
+import { type HashList, Histories } from './hash-list.ts';
 import type { NativeBlock } from './native.ts';
 import { goldenScores } from './runs.ts';
 
@@ -83,12 +84,6 @@ export async function recordedTraces(store: Store, run: { loop: string; runId: s
   return rows.map(({ traceId }) => traceId);
 }
 
-/** Hashes of a history: those of one before it that it goes on from, and what it adds. */
-export interface HashList {
-  before: HashList | undefined;
-  added: readonly string[];
-}
-
 /** A stored span, as far as a recording needs it. `''` where there is nothing, `null` where nobody said. */
 export interface RecordedSpan {
   traceId: string;
@@ -159,59 +154,83 @@ const IS_ATTRIBUTE: ReadonlySet<string> = new Set(ATTRIBUTES);
 
 /** Most spans of a run that are read. */
 export const RECORDING_SPANS_MAX = 20_000;
+/** So many are read while the server looks for the next. */
+const SPANS_PER_BLOCK = 1_000;
 
 /** What senders leave in the place of content that they do not tell; everything else has become a hash. */
 const WITHHELD: readonly string[] = [A.inputMessages, A.outputMessages, A.toolArguments, A.toolResult];
-
-/** Two hashes of a list: what an agent is told first, and what it is asked. Its conversations differ in them. */
-const BEGINNING = 72;
 
 /** The spans of traces in the order they began, each once; at most `RECORDING_SPANS_MAX`, and whether there are more. */
 export async function recordedSpans(
   store: Store,
   traceIds: readonly string[],
 ): Promise<{ spans: RecordedSpan[]; cut: boolean }> {
+  // As they lie they come while others are still looked for. Only where there are too many does the server order them.
+  let read = await readSpans(store, traceIds, '');
+  const cut = read.length > RECORDING_SPANS_MAX;
+  if (cut) read = await readSpans(store, traceIds, 'ORDER BY Timestamp, SpanId');
+  read.sort(inTime);
+  const spans: RecordedSpan[] = [];
+  const byIds = new Map<string, Map<string, RecordedSpan>>();
+  const histories = new Histories();
+  for (const { span, history } of read.slice(0, RECORDING_SPANS_MAX)) {
+    const ofTrace = byIds.get(span.traceId) ?? new Map<string, RecordedSpan>();
+    byIds.set(span.traceId, ofTrace);
+    if (ofTrace.has(span.spanId)) continue;
+    ofTrace.set(span.spanId, span);
+    if (history) span.input = histories.read(span, history);
+    spans.push(span);
+  }
+  for (const span of spans) span.parent = byIds.get(span.traceId)!.get(span.parentSpanId);
+  return { spans, cut };
+}
+
+/** A span with what is needed to put it in its place. */
+interface ReadSpan {
+  span: RecordedSpan;
+  /** Of its beginning, what microseconds do not tell. */
+  nanoseconds: number;
+  /** The hashes that it was asked with, as they were sent. */
+  history: Buffer | undefined;
+}
+
+const inTime = (a: ReadSpan, b: ReadSpan): number =>
+  a.span.startUs - b.span.startUs ||
+  a.nanoseconds - b.nanoseconds ||
+  (a.span.spanId < b.span.spanId ? -1 : a.span.spanId > b.span.spanId ? 1 : 0);
+
+async function readSpans(store: Store, traceIds: readonly string[], order: string): Promise<ReadSpan[]> {
   const db = store.database;
   const blocks = store.blocks(
     // Times of the type of the column: held against whole seconds, a trace within one second would have no spans.
     `WITH (SELECT (toDateTime64(min(Start), 9), toDateTime64(max(End) + 1, 9))
            FROM ${db}.otel_traces_trace_id_ts WHERE TraceId IN {traceIds:Array(String)}) AS times
      SELECT toLowCardinality(TraceId) AS traceId, SpanId AS spanId, ParentSpanId AS parentSpanId, SpanName AS name,
-            ScopeName AS scope,
-            toFloat64(toUnixTimestamp64Micro(Timestamp)) AS startUs, Duration / 1e6 AS durationMs,
+            ScopeName AS scope, toFloat64(toUnixTimestamp64Micro(Timestamp)) AS startUs,
+            toFloat64(toUnixTimestamp64Nano(Timestamp) % 1000) AS nanoseconds, Duration / 1e6 AS durationMs,
             (StatusCode = 'Error')::UInt8 AS failed, ErrorType AS errorType, Loop AS loop,
-            toLowCardinality(RunId) AS runId, Record AS record, Operation AS operation, Agent AS agent, AgentRole AS role, ParentAgent AS parentAgent, Provider AS provider,
-            RequestModel AS model, ResponseModel AS servedModel, InputTokens::Nullable(Float64) AS inputTokens,
-            OutputTokens::Nullable(Float64) AS outputTokens, CostUsd AS costUsd, SpanAttributes AS attributes
+            toLowCardinality(RunId) AS runId, Record AS record, Operation AS operation, Agent AS agent, AgentRole AS role,
+            ParentAgent AS parentAgent, Provider AS provider, RequestModel AS model, ResponseModel AS servedModel,
+            InputTokens::Nullable(Float64) AS inputTokens, OutputTokens::Nullable(Float64) AS outputTokens,
+            CostUsd AS costUsd, SpanAttributes AS attributes
      FROM ${db}.otel_traces
      WHERE TraceId IN {traceIds:Array(String)} AND Timestamp >= times.1 AND Timestamp < times.2
-     ORDER BY Timestamp, SpanId LIMIT {limit:UInt32}`,
-    { traceIds, limit: RECORDING_SPANS_MAX + 1 },
+     ${order} LIMIT {limit:UInt32} SETTINGS max_block_size = {block:UInt32}`,
+    { traceIds, limit: RECORDING_SPANS_MAX + 1, block: SPANS_PER_BLOCK },
   );
-  const spans: RecordedSpan[] = [];
-  const byIds = new Map<string, Map<string, RecordedSpan>>();
-  const histories = new Histories();
-  let read = 0;
-  for await (const block of blocks)
-    for (const span of spansOf(block, histories)) {
-      if (++read > RECORDING_SPANS_MAX) break;
-      const ofTrace = byIds.get(span.traceId) ?? new Map<string, RecordedSpan>();
-      byIds.set(span.traceId, ofTrace);
-      if (ofTrace.has(span.spanId)) continue;
-      ofTrace.set(span.spanId, span);
-      spans.push(span);
-    }
-  for (const span of spans) span.parent = byIds.get(span.traceId)!.get(span.parentSpanId);
-  return { spans, cut: read > RECORDING_SPANS_MAX };
+  const spans: ReadSpan[] = [];
+  for await (const block of blocks) spans.push(...spansOf(block));
+  return spans;
 }
 
-function* spansOf(block: NativeBlock, histories: Histories): Generator<RecordedSpan> {
+function* spansOf(block: NativeBlock): Generator<ReadSpan> {
   const traceId = block.texts('traceId');
   const spanId = block.texts('spanId');
   const parentSpanId = block.texts('parentSpanId');
   const name = block.texts('name');
   const scope = block.texts('scope');
   const startUs = block.numbers('startUs');
+  const nanoseconds = block.numbers('nanoseconds');
   const durationMs = block.numbers('durationMs');
   const failed = block.numbers('failed');
   const errorType = block.texts('errorType');
@@ -261,20 +280,21 @@ function* spansOf(block: NativeBlock, histories: Histories): Generator<RecordedS
       contents: {},
       withheld: [],
     };
+    let history: Buffer | undefined;
     for (let at = said.from(i); at < said.from(i + 1); at++) {
       const name = said.names.at(at);
       const which = said.names.which(at);
       places[which] ??= placeOf(name);
       const place = places[which];
       if (place === 'nowhere') continue;
-      if (place === 'input') span.input = histories.read(span, said.values.bytesAt(at));
+      if (place === 'input') history = said.values.bytesAt(at);
       else if (place === 'withheld') span.withheld.push(name);
       else {
         const value = said.values.at(at);
         if (value !== '') (span[place] as Record<string, string>)[name] = value;
       }
     }
-    yield span;
+    yield { span, nanoseconds: nanoseconds.at(i), history };
   }
 }
 
@@ -289,49 +309,6 @@ function placeOf(name: string): Place {
   return name.startsWith('gen_ai.request.') || name.startsWith('loopscope.request.')
     ? 'parameters'
     : 'nowhere';
-}
-
-/**
- * A history is mostly the one before it in the same conversation and a little more. Only the little is read: all of them would
- * be most of a long run's bytes.
- */
-class Histories {
-  readonly #last = new Map<string, { bytes: Buffer; list: HashList }>();
-
-  /** The hashes that a call of `span`'s agent was asked with; calls come in their order. */
-  read({ agent, parentAgent }: RecordedSpan, bytes: Buffer): HashList | undefined {
-    if (bytes.length === 0) return undefined;
-    const conversation = JSON.stringify([parentAgent, agent, bytes.toString('latin1', 0, BEGINNING)]);
-    const before = this.#last.get(conversation);
-    const list =
-      before && goesOn(bytes, before.bytes)
-        ? { before: before.list, added: readHashes(`[${bytes.toString('utf8', before.bytes.length)}`) }
-        : { before: undefined, added: readHashes(bytes.toString()) };
-    this.#last.set(conversation, { bytes, list });
-    return list;
-  }
-}
-
-const COMMA = 0x2c;
-
-/** Whether a list, as JSON, is another one with something added. */
-function goesOn(bytes: Buffer, before: Buffer): boolean {
-  const end = before.length - 1; // where it has its bracket
-  return bytes[end] === COMMA && bytes.compare(before, 0, end, 0, end) === 0;
-}
-
-const ONE_HASH = /^\["[0-9a-f]+"\]$/;
-
-/** Hashes as spans carry them: a JSON list. What is none, as a stranger may send it, has none. */
-export function readHashes(list: string | undefined): string[] {
-  if (list === undefined) return [];
-  if (ONE_HASH.test(list)) return [list.slice(2, -2)]; // most lists, by far
-  try {
-    const said: unknown = JSON.parse(list);
-    return Array.isArray(said) ? said.filter((hash) => typeof hash === 'string') : [];
-  } catch {
-    return [];
-  }
 }
 
 /** `all` in parts of at most `size`. */

@@ -12,7 +12,7 @@ import type { ModelCall, Recording, ToolCall } from '../../src/replay/recording.
 import { runTraceId } from '../../src/span/ids.ts';
 import type { Span } from '../../src/span/span.ts';
 import { addSharedContents, recordedContents } from '../../src/store/recorded-contents.ts';
-import { recordedSpans } from '../../src/store/recordings.ts';
+import { RECORDING_SPANS_MAX, recordedSpans } from '../../src/store/recordings.ts';
 import { startTestCollector } from '../support/collector.ts';
 import { randomRecording } from '../support/random-recording.ts';
 import { startTestStore } from '../support/store.ts';
@@ -488,4 +488,35 @@ test('of two runs in one trace each has its own calls, and a tool that says no r
   assert.deepEqual(await kinds('shared', 'a'), ['call']);
   assert.deepEqual(await kinds('shared', 'b'), ['call', 'tool']);
   assert.deepEqual(await kinds('lone', 'c'), ['call', 'tool']);
+});
+
+test('spans come in the order they began, to the nanosecond; of too many the first are read', async () => {
+  const { store } = clickhouse;
+  const insert = (traceId: string, count: number) =>
+    store.command(
+      // In another order than that of time, and in many parts of the table's order; neighbours share a microsecond, and ids go the other way.
+      `INSERT INTO loopscope.otel_traces (Timestamp, TraceId, SpanId, SpanName, ServiceName)
+       SELECT fromUnixTimestamp64Nano(1700000000000000000 + place * 100), {traceId:String}, lower(leftPad(hex(1000000 - place), 16, '0')),
+              concat('name ', toString(place % 7)), 'order'
+       FROM (SELECT (number * 7919) % {count:UInt32} AS place FROM numbers({count:UInt32}))`,
+      { traceId, count },
+    );
+  const idOf = (place: number) => (1_000_000 - place).toString(16).padStart(16, '0');
+  const few = 'a1'.repeat(16);
+  await insert(few, 3_000);
+  const read = await recordedSpans(store, [few]);
+  assert.equal(read.cut, false);
+  assert.deepEqual(
+    read.spans.map(({ spanId }) => spanId),
+    Array.from({ length: 3_000 }, (_, place) => idOf(place)),
+  );
+
+  const many = 'b2'.repeat(16);
+  await insert(many, 23_000);
+  const { spans, cut } = await recordedSpans(store, [many]);
+  assert.equal(cut, true);
+  assert.deepEqual(
+    spans.map(({ spanId }) => spanId),
+    Array.from({ length: RECORDING_SPANS_MAX }, (_, place) => idOf(place)),
+  );
 });

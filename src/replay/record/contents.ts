@@ -1,6 +1,7 @@
 import { A } from '../../span/attributes.ts';
+import { type HashList, readHashes } from '../../store/hash-list.ts';
 import type { StoredContent } from '../../store/recorded-contents.ts';
-import { type HashList, type RecordedSpan, readHashes } from '../../store/recordings.ts';
+import type { RecordedSpan } from '../../store/recordings.ts';
 import type { Gap, Message } from '../recording.ts';
 import type { Missing } from './gaps.ts';
 import { readMessages, readToolCalls, textPart } from './messages.ts';
