@@ -112,8 +112,8 @@ export class Maps {
   }
 }
 
-/** A block is looked for when so many bytes have come: a small one is read while the next is on its way. */
-const LOOK_BYTES = 1024 * 1024;
+/** A block is looked for when so many bytes have come, so that what is smaller is gone through once. */
+const LOOK_BYTES = 16 * 1024 * 1024;
 
 /** The blocks of a result as they arrive. Throws `store_unavailable` for one that breaks off. */
 export async function* readNative(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<NativeBlock> {

@@ -154,8 +154,6 @@ const IS_ATTRIBUTE: ReadonlySet<string> = new Set(ATTRIBUTES);
 
 /** Most spans of a run that are read. */
 export const RECORDING_SPANS_MAX = 20_000;
-/** So many are read while the server looks for the next. */
-const SPANS_PER_BLOCK = 1_000;
 
 /** What senders leave in the place of content that they do not tell; everything else has become a hash. */
 const WITHHELD: readonly string[] = [A.inputMessages, A.outputMessages, A.toolArguments, A.toolResult];
@@ -165,7 +163,7 @@ export async function recordedSpans(
   store: Store,
   traceIds: readonly string[],
 ): Promise<{ spans: RecordedSpan[]; cut: boolean }> {
-  // As they lie they come while others are still looked for. Only where there are too many does the server order them.
+  // The server would move all that a span says to put them in order: it does only where there are too many.
   let read = await readSpans(store, traceIds, '');
   const cut = read.length > RECORDING_SPANS_MAX;
   if (cut) read = await readSpans(store, traceIds, 'ORDER BY Timestamp, SpanId');
@@ -215,8 +213,8 @@ async function readSpans(store: Store, traceIds: readonly string[], order: strin
             CostUsd AS costUsd, SpanAttributes AS attributes
      FROM ${db}.otel_traces
      WHERE TraceId IN {traceIds:Array(String)} AND Timestamp >= times.1 AND Timestamp < times.2
-     ${order} LIMIT {limit:UInt32} SETTINGS max_block_size = {block:UInt32}`,
-    { traceIds, limit: RECORDING_SPANS_MAX + 1, block: SPANS_PER_BLOCK },
+     ${order} LIMIT {limit:UInt32}`,
+    { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
   const spans: ReadSpan[] = [];
   for await (const block of blocks) spans.push(...spansOf(block));
