@@ -1,5 +1,5 @@
 import cluster, { type Worker } from 'node:cluster';
-import { COMPILED_CODE } from '../compiled-code.ts';
+import { compiledCodeFolder } from '../compiled-code.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { FromWorker, Question, SentConfig, SentLoops, ToWorker } from './messages.ts';
 
@@ -22,7 +22,7 @@ export class WorkerProcess {
     scrape: () => Promise<string>,
   ) {
     this.worker = worker;
-    this.#process = cluster.fork({ NODE_COMPILE_CACHE: COMPILED_CODE });
+    this.#process = cluster.fork({ NODE_COMPILE_CACHE: compiledCodeFolder() });
     const listening = Promise.withResolvers<string>();
     listening.promise.catch(() => {}); // whoever waits for it hears of it
     this.listening = listening.promise;

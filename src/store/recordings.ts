@@ -217,7 +217,7 @@ async function readSpans(store: Store, traceIds: readonly string[], order: strin
     { traceIds, limit: RECORDING_SPANS_MAX + 1 },
   );
   const spans: ReadSpan[] = [];
-  for await (const block of blocks) spans.push(...spansOf(block));
+  for await (const block of blocks) for (const span of spansOf(block)) spans.push(span);
   return spans;
 }
 

@@ -4,6 +4,7 @@ import type { StoredContent } from '../../store/recorded-contents.ts';
 import type { RecordedRun, RecordedSpan } from '../../store/recordings.ts';
 import type { Gap, ModelCall, Recording, Statement, Step, ToolCall } from '../recording.ts';
 import { agentAt } from './agent-at.ts';
+import { ancestors } from './ancestors.ts';
 import { Contents, type Known } from './contents.ts';
 import { Gaps, type Missing, readMissing } from './gaps.ts';
 import { pairTools, toolCallsOf } from './tool-calls.ts';
@@ -286,19 +287,15 @@ function outerCalls(spans: readonly RecordedSpan[]): Set<RecordedSpan> {
   const outer = new Set<RecordedSpan>();
   for (const span of spans) {
     if (!isCall(span) || isOurs(span)) continue;
-    let at = span.parent;
-    for (let depth = 0; at && depth < DEPTH_MAX && !outer.has(at); depth++) {
-      if (isCall(at)) outer.add(at);
+    for (const above of ancestors(span)) {
+      if (outer.has(above)) break;
+      if (isCall(above)) outer.add(above);
       // What is below an agent or a tool is no part of the same call.
-      else if (at.operation !== '') break;
-      at = at.parent;
+      else if (above.operation !== '') break;
     }
   }
   return outer;
 }
-
-/** Spans that are looked at above a call; a trace from a stranger may be a circle. */
-const DEPTH_MAX = 100;
 
 type Summary = Omit<
   Recording,
