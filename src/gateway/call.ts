@@ -76,8 +76,8 @@ class Call implements RoutedListener, Timed {
   place = -1;
   /** Says whether nobody waits for it any more. Not the call itself: what limits remember would hold on to all of it. */
   private readonly signal = { aborted: false };
-  /** Resolves when its span is on disk, or is known not to get there. */
-  private readonly recorded = Promise.withResolvers<void>();
+  /** Told when its span is on disk, or is known not to get there: whoever has the answer from a recording. */
+  private onRecorded = () => {};
 
   constructor(context: CallContext, incoming: Incoming, asked: Asked) {
     this.context = context;
@@ -115,7 +115,8 @@ class Call implements RoutedListener, Timed {
         this.replayed.reader.play(this);
         if (this.replayed.kind === 'follow') return;
       }
-      const plan = this.plan();
+      const gatewayKey = this.needsGatewayKey();
+      const plan = this.plan(gatewayKey);
       this.limits = new CallLimits(this.context, {
         asked: this.asked,
         bodyBytes: this.incoming.body?.length ?? 0,
@@ -129,7 +130,7 @@ class Call implements RoutedListener, Timed {
       const why = this.limits.admit();
       const refused = why instanceof Promise ? await why : why;
       if (refused) throw refused;
-      if (this.state === 'under way') this.ask(plan, this.limits);
+      if (this.state === 'under way') this.ask(plan, this.limits, gatewayKey);
       // Its caller left while it waited for its turn.
       else this.limits.release();
     } catch (error) {
@@ -165,16 +166,15 @@ class Call implements RoutedListener, Timed {
   }
 
   /** Whether it is made with the gateway's key: the caller came with a virtual one only. */
-  private get gatewayKey(): boolean {
+  private needsGatewayKey(): boolean {
     const { route, caller } = this.asked;
     const { api } = configuredProvider(this.settings, route.provider);
     return caller.virtualKey && !hasOwnKey(this.incoming.message.headers, api);
   }
 
   /** Where it may go. Throws where there is no target that could be asked. */
-  private plan(): Plan {
+  private plan(gatewayKey: boolean): Plan {
     const { route, caller, request } = this.asked;
-    const { gatewayKey } = this;
     const plan = this.context.router.plan({
       model: request?.model,
       loopModels: caller.definition?.models,
@@ -186,8 +186,8 @@ class Call implements RoutedListener, Timed {
   }
 
   /** Asks a target for the answer. */
-  private ask(plan: Plan, limits: CallLimits): void {
-    const { context, asked, gatewayKey } = this;
+  private ask(plan: Plan, limits: CallLimits, gatewayKey: boolean): void {
+    const { context, asked } = this;
     const { caller, operation, method } = asked;
     const first = this.replayed?.kind === 'first' ? this.replayed.recorder : undefined;
     const to = first ? this.feed(first) : this;
@@ -234,7 +234,8 @@ class Call implements RoutedListener, Timed {
   private feed(recorder: AnswerRecorder): RoutedListener {
     const end = () => {
       this.settle();
-      void this.recorded.promise.then(() => recorder.end());
+      if (this.state === 'recorded') recorder.end();
+      else this.onRecorded = () => recorder.end();
     };
     return {
       start: (status, statusText, headers) => {
@@ -388,30 +389,34 @@ class Call implements RoutedListener, Timed {
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
     if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
     const { settings, asked, attempts, replayed, limits, tap, status, firstChunkNs, pieces } = this;
-    recordCall(context, {
-      settings,
-      asked,
-      attempts,
-      replayed,
-      limits,
-      tap,
-      status,
-      errorType: this.hasLeft ? 'client_disconnected' : errorType,
-      firstChunkNs,
-      endNs,
-      pieces,
-    })
-      .catch((error: Error) => {
-        log.error({ err: error }, 'a call could not be recorded');
-        return false;
-      })
-      .then((isRecorded) => {
-        unrecorded.end();
-        this.recorded.resolve();
-        this.state = 'recorded';
-        if (isRecorded) then();
-        else this.answer.destroy();
-      });
+    const finish = (isRecorded: boolean) => {
+      unrecorded.end();
+      this.state = 'recorded';
+      if (isRecorded) then();
+      else this.answer.destroy();
+      this.onRecorded();
+    };
+    const failed = (error: unknown) => {
+      log.error({ err: error }, 'a call could not be recorded');
+      finish(false);
+    };
+    try {
+      recordCall(context, {
+        settings,
+        asked,
+        attempts,
+        replayed,
+        limits,
+        tap,
+        status,
+        errorType: this.hasLeft ? 'client_disconnected' : errorType,
+        firstChunkNs,
+        endNs,
+        pieces,
+      }).then(finish, failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 }
 

@@ -26,6 +26,33 @@ export const KEY_HEADERS: readonly string[] = ['authorization', 'x-api-key', 'ap
 /** Our own headers, in both directions. */
 const OURS = /^x-loop(-|$|scope)/;
 
+/** What a name means, however it is spelt. */
+interface Name {
+  lower: string;
+  /** Whether it never crosses, on the way to the provider and on the way back. */
+  isNotForProvider: boolean;
+  isNotForCaller: boolean;
+}
+
+/** A few names come all the time. */
+const names = new Map<string, Name>();
+const NAMES_MAX = 1_000;
+const NAME_CHARS_MAX = 64;
+
+function nameOf(spelt: string): Name {
+  const known = names.get(spelt);
+  if (known) return known;
+  const lower = spelt.toLowerCase();
+  const isOurs = OURS.test(lower);
+  const name = {
+    lower,
+    isNotForProvider: isOurs || NOT_FOR_PROVIDER.has(lower),
+    isNotForCaller: isOurs || HOP_BY_HOP.has(lower),
+  };
+  if (names.size < NAMES_MAX && spelt.length <= NAME_CHARS_MAX) names.set(spelt, name);
+  return name;
+}
+
 /**
  * A caller's headers as the provider gets them: without those of this connection, ours, and any virtual key.
  * `apiKey` is the gateway's for a caller that came with a virtual key only, `''` where this provider needs none. It takes
@@ -39,11 +66,10 @@ export function requestHeaders(
   const named = connectionOptions(raw);
   const kept: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i]!.toLowerCase();
+    const { lower, isNotForProvider } = nameOf(raw[i]!);
     const value = raw[i + 1]!;
-    if (NOT_FOR_PROVIDER.has(name) || named.has(name) || OURS.test(name) || value.includes(KEY_PREFIX))
-      continue;
-    if (apiKey !== undefined && (KEY_HEADERS.includes(name) || api.keyHeaders.includes(name))) continue;
+    if (isNotForProvider || named?.has(lower) || value.includes(KEY_PREFIX)) continue;
+    if (apiKey !== undefined && (KEY_HEADERS.includes(lower) || api.keyHeaders.includes(lower))) continue;
     kept.push(raw[i]!, value);
   }
   if (apiKey) kept.push(api.keyHeaders[0]!, api.keyHeaderValue(apiKey));
@@ -74,21 +100,23 @@ export function responseHeaders(raw: readonly string[], added: Record<string, st
   const named = connectionOptions(raw);
   const kept: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i]!.toLowerCase();
-    if (!HOP_BY_HOP.has(name) && !named.has(name) && !OURS.test(name)) kept.push(raw[i]!, raw[i + 1]!);
+    const { lower, isNotForCaller } = nameOf(raw[i]!);
+    if (!isNotForCaller && !named?.has(lower)) kept.push(raw[i]!, raw[i + 1]!);
   }
-  for (const [name, value] of Object.entries(added)) kept.push(name, value);
+  for (const name in added) kept.push(name, added[name]!);
   return kept;
 }
 
 /** A provider's reason phrase, `''` for one that Node would refuse to send on: it means nothing to a program. */
 export const reasonPhrase = (text: string): string => (/^[\t\x20-\x7e]*$/.test(text) ? text : '');
 
-/** Headers that `Connection` names as this hop's. */
-function connectionOptions(raw: readonly string[]): Set<string> {
-  const named = new Set<string>();
-  for (let i = 0; i + 1 < raw.length; i += 2)
-    if (raw[i]!.toLowerCase() === 'connection')
-      for (const option of raw[i + 1]!.split(',')) named.add(option.trim().toLowerCase());
+/** Headers that `Connection` names as this hop's; `undefined` where there is no such header. */
+function connectionOptions(raw: readonly string[]): Set<string> | undefined {
+  let named: Set<string> | undefined;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    if (nameOf(raw[i]!).lower !== 'connection') continue;
+    named ??= new Set();
+    for (const option of raw[i + 1]!.split(',')) named.add(option.trim().toLowerCase());
+  }
   return named;
 }

@@ -31,10 +31,15 @@ export interface EndedCall {
 /**
  * What a call came to: settles its limits, counts it, and writes its spans. Resolves with whether these are on disk.
  */
-export async function recordCall(context: CallContext, call: EndedCall): Promise<boolean> {
-  const { settings, asked, attempts, replayed, status, errorType, firstChunkNs, endNs, pieces } = call;
+export function recordCall(context: CallContext, call: EndedCall): Promise<boolean> {
   const read = call.tap?.end() ?? NOTHING_READ;
-  const tap = read instanceof Promise ? await read : read;
+  return read instanceof Promise
+    ? read.then((late) => recordRead(context, call, late))
+    : recordRead(context, call, read);
+}
+
+function recordRead(context: CallContext, call: EndedCall, tap: TapResult): Promise<boolean> {
+  const { settings, asked, attempts, replayed, status, errorType, firstChunkNs, endNs, pieces } = call;
   if (tap.skipped) context.metrics.unread(tap.skipped);
   const isFollower = replayed?.kind === 'follow';
   if (replayed?.kind === 'first' && (tap.errorType !== undefined || tap.answer?.complete === false))
@@ -72,7 +77,7 @@ export async function recordCall(context: CallContext, call: EndedCall): Promise
     servedModel: tap.answer?.model,
     attempts: attempts.length,
   });
-  return await context.recorder.record([span, ...attemptSpans(span, attempts)]);
+  return context.recorder.record([span, ...attemptSpans(span, attempts)]);
 }
 
 /** What the call came to takes the place of what was held for it. */

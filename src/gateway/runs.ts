@@ -39,6 +39,7 @@ interface AgentWindow {
 }
 
 export interface OpenRun {
+  readonly key: string;
   readonly loop: string;
   readonly runId: string;
   readonly traceId: string;
@@ -108,8 +109,11 @@ export class Runs {
   }
 
   /** Opens the run, or finds it open, and counts a moment of activity at `atNs`. */
-  touch({ loop, runId, registered, traceId }: RunName, atNs: bigint): OpenRun {
-    const key = runKey(loop, runId);
+  touch(name: RunName, atNs: bigint): OpenRun {
+    return this.#touch(runKey(name.loop, name.runId), name, atNs);
+  }
+
+  #touch(key: string, { loop, runId, registered, traceId }: RunName, atNs: bigint): OpenRun {
     const nowMs = this.#clock.now();
     let run = this.#open.get(key);
     if (run) {
@@ -121,6 +125,7 @@ export class Runs {
       this.#open.delete(key);
     } else {
       run = this.#ended.get(key)?.run ?? {
+        key,
         loop,
         runId,
         registered,
@@ -153,8 +158,7 @@ export class Runs {
   /** The call is over: the run, the agent and its parent lasted at least that long. */
   callEnded(run: OpenRun, agent: AgentName, startNs: bigint, endNs: bigint): void {
     run.callsUnderWay--;
-    const { loop, runId, registered, traceId } = run;
-    const open = this.touch({ loop, runId, registered, traceId }, endNs);
+    const open = this.#touch(run.key, run, endNs);
     widen(open, startNs, endNs);
     const { name, parent, role, parentRole } = agent;
     if (parent !== undefined && parentRole !== undefined)

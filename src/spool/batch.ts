@@ -29,8 +29,7 @@ export class BatchBounds {
     if (this.closed) return false;
     if (find.kind !== 'record') return true;
     const { chunks } = find.record;
-    const isLarge = new Set(chunks.map(insertKey)).size < chunks.length; // several inserts by itself
-    let fits = !isLarge;
+    let fits = !isLarge(chunks);
     for (const chunk of chunks) {
       const key = insertKey(chunk);
       const total = this.totals.get(key) ?? { rows: 0, chunks: 0, partitions: new Set() };
@@ -50,6 +49,10 @@ export class BatchBounds {
   }
 }
 
+/** Whether a request is several inserts by itself. */
+const isLarge = (chunks: readonly Chunk[]): boolean =>
+  chunks.length > 1 && new Set(chunks.map(insertKey)).size < chunks.length;
+
 export interface Insert {
   table: Chunk['table'];
   format: Chunk['format'];
@@ -60,11 +63,18 @@ export interface Insert {
   token: string;
 }
 
-/** The inserts that `chunks` become: by table in the order of `tables`, by format within one. */
-function insertKeys(chunks: readonly Chunk[], tables: readonly string[]): string[] {
-  const place = ({ table }: Chunk) => tables.indexOf(table);
-  const inOrder = chunks.toSorted((a, b) => place(a) - place(b) || (a.format < b.format ? -1 : 1));
-  return [...new Set(inOrder.map(insertKey))];
+/** The chunks of each insert that `records` become: by table in the order of `tables`, by format within one. */
+function chunksByInsert(records: readonly SpoolRecord[], tables: readonly string[]): [string, Chunk[]][] {
+  const byKey = new Map<string, Chunk[]>();
+  for (const { chunks } of records)
+    for (const chunk of chunks) {
+      const key = insertKey(chunk);
+      const same = byKey.get(key);
+      if (same) same.push(chunk);
+      else byKey.set(key, [chunk]);
+    }
+  const place = ([, [chunk]]: [string, Chunk[]]) => tables.indexOf(chunk!.table);
+  return [...byKey].sort((a, b) => place(a) - place(b) || (a[0] < b[0] ? -1 : 1));
 }
 
 /**
@@ -79,10 +89,8 @@ export function insertsOf(
   stored: readonly string[] = [],
 ): Insert[] {
   const inserts: Insert[] = [];
-  const all = records.flatMap((r) => r.chunks);
-  for (const key of insertKeys(all, tables)) {
+  for (const [key, chunks] of chunksByInsert(records, tables)) {
     if (stored.includes(key)) continue;
-    const chunks = all.filter((c) => insertKey(c) === key);
     const groups = records.length > 1 ? [chunks] : chunks.map((c) => [c]);
     groups.forEach((group, i) => {
       const [first] = group;

@@ -1,15 +1,13 @@
 import type { Clock } from '../clock.ts';
-import type { Chunk } from './chunk.ts';
 import type { Files, OpenFile } from './files.ts';
 import { RecentRecords } from './recent.ts';
 import {
-  encodeHeader,
-  encodePayload,
   type Payload,
-  RECORD_BYTES_MAX,
   RECORD_HEADER_BYTES,
   type Salt,
+  type SpoolRecord,
   saltOf,
+  writeRecord,
 } from './record.ts';
 import { Scratch } from './scratch.ts';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentPath } from './segment.ts';
@@ -46,12 +44,20 @@ export interface LogOptions {
   onError: (error: unknown) => void;
 }
 
-interface Waiting {
+/** A request to be written. */
+interface Entry {
   digest: string;
-  chunks: readonly Chunk[];
   payload: Payload;
+}
+
+/** Requests that are written together, and what all of them wait for. */
+interface Group {
+  entries: Entry[];
+  size: number;
   done: PromiseWithResolvers<void>;
 }
+
+const sizeOf = ({ payload }: Entry) => payload.length + RECORD_HEADER_BYTES;
 
 export class SpoolLog {
   /** Segments that are not done with, in order. */
@@ -64,7 +70,7 @@ export class SpoolLog {
   /** What was committed last, for who reads it at once. */
   readonly recent: RecentRecords;
   private readonly scratch = new Scratch();
-  private waiting: Waiting[] = [];
+  private readonly waiting: Group[] = [];
   private waitingSize = 0;
   private busy = false;
   private committing: Promise<void> | undefined;
@@ -90,12 +96,18 @@ export class SpoolLog {
   }
 
   /** Resolves when the request is durable. Rejects with the disk's error; then it is not, and may come again. */
-  append(digest: string, chunks: readonly Chunk[], payload: Payload): Promise<void> {
-    const done = Promise.withResolvers<void>();
-    this.waiting.push({ digest, chunks, payload, done });
-    this.waitingSize += payload.length + RECORD_HEADER_BYTES;
+  append(entry: Entry): Promise<void> {
+    const size = sizeOf(entry);
+    let group = this.waiting.at(-1);
+    if (!group || group.size + size > this.options.segmentBytesMax - SEGMENT_HEADER_BYTES) {
+      group = { entries: [], size: 0, done: Promise.withResolvers() };
+      this.waiting.push(group);
+    }
+    group.entries.push(entry);
+    group.size += size;
+    this.waitingSize += size;
     if (!this.busy) this.committing = this.commitAll();
-    return done.promise;
+    return group.done.promise;
   }
 
   /** Resolves when nothing is being written any more. */
@@ -117,53 +129,66 @@ export class SpoolLog {
       if (pause > 0) await clock.sleep(pause);
       else await new Promise(setImmediate); // who comes in this turn of the event loop is written in one go
       this.lastCommitAt = clock.now();
-      const group = this.takeGroup();
+      const group = this.waiting.shift()!;
+      this.waitingSize -= group.size;
       try {
         await this.commit(group);
-        for (const { done } of group) done.resolve();
+        group.done.resolve();
       } catch (error) {
         onError(error);
         await this.abandon();
-        for (const { done } of group) done.reject(error);
+        group.done.reject(error);
       }
     }
     this.busy = false;
   }
 
-  /** As many as fit into what is left of a segment; at least one. */
-  private takeGroup(): Waiting[] {
-    const { segmentBytesMax } = this.options;
-    let room = segmentBytesMax - (this.current?.segment.committed ?? SEGMENT_HEADER_BYTES);
-    const n = this.waiting.findIndex(({ payload }, i) => {
-      room -= payload.length + RECORD_HEADER_BYTES;
-      return i > 0 && room < 0;
-    });
-    const group = this.waiting.splice(0, n < 0 ? this.waiting.length : n);
-    for (const { payload } of group) this.waitingSize -= payload.length + RECORD_HEADER_BYTES;
-    return group;
+  /** Bytes that are left of a segment, the next one where none is open. */
+  private get room(): number {
+    return this.options.segmentBytesMax - (this.current?.segment.committed ?? SEGMENT_HEADER_BYTES);
   }
 
-  private async commit(group: readonly Waiting[]): Promise<void> {
-    const { segment, file } = await this.openSegment();
-    const timeMs = Math.max(0, Math.floor(this.options.clock.now()));
-    const records = group.map(({ digest, chunks, payload }) => {
-      const record = { sequence: this.nextSequence++, timeMs, digest };
-      return { record: { ...record, chunks }, header: encodeHeader(record, payload, this.salt), payload };
-    });
-    const bytes = this.scratch.concat(records.flatMap(({ header, payload }) => [header, ...payload.parts]));
-    await file.write(bytes, segment.committed);
-    await file.datasync();
-    for (const { record, header, payload } of records) {
-      const from = segment.committed;
-      segment.committed += header.length + payload.length;
-      this.recent.add(segment.number, { kind: 'record', from, to: segment.committed, record });
+  private async commit(group: Group): Promise<void> {
+    if (group.size > this.room) await this.seal();
+    const { segment, file } = this.current ?? (await this.openSegment());
+    const next = this.encode(group);
+    if (file.writeNow) file.writeNow(next.bytes, segment.committed);
+    else {
+      await file.write(next.bytes, segment.committed);
+      await file.datasync();
     }
-    this.options.onCommit(group.length);
-    if (segment.committed >= this.options.segmentBytesMax) await this.seal();
+    this.committed(segment, next);
+    if (this.room <= 0) await this.seal();
+  }
+
+  /** The group as it will stand in the file. The bytes are good until the next are asked for. */
+  private encode({ entries, size }: Group): { bytes: Buffer; records: SpoolRecord[]; ends: number[] } {
+    const timeMs = Math.max(0, Math.floor(this.options.clock.now()));
+    const bytes = this.scratch.take(size);
+    const records: SpoolRecord[] = [];
+    const ends: number[] = [];
+    let end = 0;
+    for (const { digest, payload } of entries) {
+      const record = { sequence: this.nextSequence++, timeMs, digest, chunks: payload.chunks };
+      end = writeRecord(bytes, end, record, payload, this.salt);
+      records.push(record);
+      ends.push(end);
+    }
+    return { bytes: bytes.subarray(0, end), records, ends };
+  }
+
+  /** Something stands in the segment from where the last one ended. */
+  private committed(segment: Segment, { records, ends }: ReturnType<SpoolLog['encode']>): void {
+    const start = segment.committed;
+    records.forEach((record, i) => {
+      const from = segment.committed;
+      segment.committed = start + ends[i]!;
+      this.recent.add(segment.number, { kind: 'record', from, to: segment.committed, record });
+    });
+    this.options.onCommit(records.length);
   }
 
   private async openSegment(): Promise<{ segment: Segment; file: OpenFile }> {
-    if (this.current) return this.current;
     const { files, folder, spoolId } = this.options;
     const number = this.nextNumber++;
     const path = segmentPath(folder, number);
@@ -199,10 +224,4 @@ export class SpoolLog {
     await file.truncate(segment.committed).catch(this.options.onError);
     await this.seal();
   }
-}
-
-/** The payload of a request, or `undefined` when it is larger than a record may be. */
-export function payloadOf(chunks: readonly Chunk[]): Payload | undefined {
-  const size = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
-  return size > RECORD_BYTES_MAX - 65_536 ? undefined : encodePayload(chunks);
 }

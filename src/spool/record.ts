@@ -41,41 +41,58 @@ export const saltOf = (spoolId: string): Salt => ({
   payload: Number.parseInt(spoolId.slice(8, 16), 16),
 });
 
-/** A record's payload in pieces: those of the chunks are the chunks' own memory. */
+/** A record's payload, measured and not yet put together. */
 export interface Payload {
-  parts: readonly Buffer[];
+  chunks: readonly Chunk[];
+  /** The table, as JSON, and its length in bytes. */
+  table: string;
+  tableBytes: number;
+  /** Of all of it, in bytes. */
   length: number;
 }
 
-export function encodePayload(chunks: readonly Chunk[]): Payload {
-  const table = Buffer.from(
-    JSON.stringify(
-      chunks.map((c) => ({
-        table: c.table,
-        format: c.format,
-        rows: c.rows,
-        partitions: c.partitions,
-        length: c.bytes.length,
-      })),
-    ),
+/** The payload of a request, or `undefined` when it is larger than a record may be. */
+export function payloadOf(chunks: readonly Chunk[]): Payload | undefined {
+  const table = JSON.stringify(
+    chunks.map((c) => ({
+      table: c.table,
+      format: c.format,
+      rows: c.rows,
+      partitions: c.partitions,
+      length: c.bytes.length,
+    })),
   );
-  const tableLength = Buffer.alloc(4);
-  tableLength.writeUInt32LE(table.length);
-  const parts = [tableLength, table, ...chunks.map((c) => c.bytes)];
-  return { parts, length: parts.reduce((sum, part) => sum + part.length, 0) };
+  const tableBytes = Buffer.byteLength(table);
+  const length = chunks.reduce((sum, { bytes }) => sum + bytes.length, 4 + tableBytes);
+  return length > RECORD_BYTES_MAX ? undefined : { chunks, table, tableBytes, length };
 }
 
-export function encodeHeader(record: Omit<SpoolRecord, 'chunks'>, payload: Payload, salt: Salt): Buffer {
-  const header = Buffer.alloc(RECORD_HEADER_BYTES);
-  MAGIC.copy(header);
-  header.writeUInt32LE(payload.length, 8);
-  const crc = payload.parts.reduce((sum, part) => crc32(part, sum), salt.payload);
-  header.writeUInt32LE(crc, 12);
-  header.writeBigUInt64LE(BigInt(record.sequence), 16);
-  header.writeBigUInt64LE(BigInt(record.timeMs), 24);
-  header.write(record.digest, 32, 32, 'hex');
-  header.writeUInt32LE(crc32(header.subarray(8), salt.header), 4);
-  return header;
+/** Writes a record to `target` from `at` on, where there is room for it. Gives where it ends. */
+export function writeRecord(
+  target: Buffer,
+  at: number,
+  { sequence, timeMs, digest }: Omit<SpoolRecord, 'chunks'>,
+  { chunks, table, tableBytes, length }: Payload,
+  salt: Salt,
+): number {
+  const from = at + RECORD_HEADER_BYTES;
+  let end = target.writeUInt32LE(tableBytes, from);
+  end += target.write(table, end, 'utf8');
+  for (const { bytes } of chunks) end += bytes.copy(target, end);
+  MAGIC.copy(target, at);
+  target.writeUInt32LE(length, at + 8);
+  target.writeUInt32LE(crc32(target.subarray(from, end), salt.payload), at + 12);
+  writeUint64(target, sequence, at + 16);
+  writeUint64(target, timeMs, at + 24);
+  target.write(digest, at + 32, 32, 'hex');
+  target.writeUInt32LE(crc32(target.subarray(at + 8, from), salt.header), at + 4);
+  return end;
+}
+
+/** A whole number up to 2^53, in eight bytes. */
+function writeUint64(target: Buffer, value: number, at: number): void {
+  target.writeUInt32LE(value % 2 ** 32, at);
+  target.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
 }
 
 export type Found =

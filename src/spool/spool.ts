@@ -6,8 +6,8 @@ import { type Deliver, Deliverer } from './deliver.ts';
 import { Digests, REMEMBERED_MS } from './digests.ts';
 import { type Files, nodeFiles, readRange, using, withoutSync } from './files.ts';
 import { lockFolder } from './lock.ts';
-import { payloadOf, SpoolLog } from './log.ts';
-import { RECORD_HEADER_BYTES } from './record.ts';
+import { SpoolLog } from './log.ts';
+import { type Payload, payloadOf, RECORD_HEADER_BYTES } from './record.ts';
 import { recover } from './recover.ts';
 import {
   decodeSegmentHeader,
@@ -90,6 +90,13 @@ export interface Spool {
   close(drainMs: number): Promise<void>;
 }
 
+const KEPT: Kept = { kind: 'kept' };
+
+const diskFailed = (error: Error): Kept => ({
+  kind: 'disk_failed',
+  message: `The spool could not be written (${error.message}).`,
+});
+
 const hours = (ms: number) => (ms / 3_600_000).toFixed(1);
 
 const RECENT_BYTES_MAX = 24_000_000;
@@ -165,8 +172,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
 
     const oldestUnsentMs = () => (deliverer.oldestMs === undefined ? 0 : clock.now() - deliverer.oldestMs);
 
-    const append = async (digest: string, chunks: readonly Chunk[]): Promise<Kept> => {
-      const payload = payloadOf(chunks);
+    const refusal = (payload: Payload | undefined): Kept | undefined => {
       if (!payload)
         return { kind: 'too_large', message: 'The request is larger than the spool takes in one piece.' };
       if (closed) return { kind: 'full', message: 'The collector is stopping.' };
@@ -180,16 +186,17 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
           kind: 'full',
           message: `The spool takes no more: its oldest request has waited ${hours(oldestUnsentMs())} h for ClickHouse, and ${hours(ageMsMax)} h is what it may (age_max_h).`,
         };
-      try {
-        await spoolLog.append(digest, chunks, payload);
-      } catch (error) {
-        return {
-          kind: 'disk_failed',
-          message: `The spool could not be written (${(error as Error).message}).`,
-        };
-      }
-      digests.add({ digest, timeMs: clock.now() });
-      return { kind: 'kept' };
+      return undefined;
+    };
+
+    const append = (digest: string, chunks: readonly Chunk[]): Promise<Kept> => {
+      const payload = payloadOf(chunks);
+      const refused = refusal(payload);
+      if (refused) return Promise.resolve(refused);
+      return spoolLog.append({ digest, payload: payload! }).then((): Kept => {
+        digests.add({ digest, timeMs: clock.now() });
+        return KEPT;
+      }, diskFailed);
     };
 
     /** As `append`, for senders that come again: one that does while its first request is being written waits for that. */

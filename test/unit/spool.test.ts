@@ -4,12 +4,12 @@ import { seededRandom } from '../../src/clock.ts';
 import { TABLES } from '../../src/span/batch.ts';
 import { BatchBounds, insertsOf } from '../../src/spool/batch.ts';
 import {
-  encodeHeader,
-  encodePayload,
   findRecords,
   type Payload,
+  payloadOf,
   RECORD_HEADER_BYTES,
   saltOf,
+  writeRecord,
 } from '../../src/spool/record.ts';
 import type { Find } from '../../src/spool/scan.ts';
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_VERSION } from '../../src/spool/segment.ts';
@@ -17,11 +17,12 @@ import { digestOf, requestOf } from '../support/spool.ts';
 
 const SALT = saltOf('0123456789abcdef');
 
-const encode = (sequence: number, payload: Payload, salt = SALT) =>
-  Buffer.concat([
-    encodeHeader({ sequence, timeMs: 1_700_000_000_000, digest: digestOf(`${sequence}`) }, payload, salt),
-    ...payload.parts,
-  ]);
+function encode(sequence: number, payload: Payload, salt = SALT): Buffer {
+  const bytes = Buffer.alloc(RECORD_HEADER_BYTES + payload.length);
+  const record = { sequence, timeMs: 1_700_000_000_000, digest: digestOf(`${sequence}`) };
+  assert.equal(writeRecord(bytes, 0, record, payload, salt), bytes.length);
+  return bytes;
+}
 
 /** A log of `n` records of different sizes, and where each is. */
 function logOf(n: number): { bytes: Buffer; places: [from: number, to: number][] } {
@@ -29,7 +30,7 @@ function logOf(n: number): { bytes: Buffer; places: [from: number, to: number][]
   const parts: Buffer[] = [];
   let at = 0;
   for (let i = 1; i <= n; i++) {
-    const record = encode(i, encodePayload(requestOf(`r-${i}`, 1 + (i % 3), i % 40)));
+    const record = encode(i, payloadOf(requestOf(`r-${i}`, 1 + (i % 3), i % 40))!);
     parts.push(record);
     places.push([at, at + record.length]);
     at += record.length;
@@ -164,7 +165,7 @@ function batchLength(finds: ReturnType<typeof findAll>): number {
 
 test('a batch is one insert a table within bounds, or one request alone, and the same every time', () => {
   const finds = (requests: ReturnType<typeof requestOf>[]) => [
-    ...findRecords(Buffer.concat(requests.map((r, i) => encode(i + 1, encodePayload(r)))), true, SALT),
+    ...findRecords(Buffer.concat(requests.map((r, i) => encode(i + 1, payloadOf(r)!))), true, SALT),
   ];
   assert.equal(batchLength(finds(Array.from({ length: 20 }, (_, i) => requestOf(`${i}`)))), 20);
   assert.equal(batchLength(finds(Array.from({ length: 20 }, (_, i) => requestOf(`${i}`, 3_000)))), 16);
@@ -200,7 +201,7 @@ test('a batch is one insert a table within bounds, or one request alone, and the
 
 test('rows of one table in two formats are two inserts of one batch, whose tokens do not depend on what else is intact', () => {
   const native = requestOf('b').map((c) => ({ ...c, format: 'Native' as const }));
-  const bytes = [requestOf('a'), native].map((r, i) => encode(i + 1, encodePayload(r)));
+  const bytes = [requestOf('a'), native].map((r, i) => encode(i + 1, payloadOf(r)!));
   const finds = [...findRecords(Buffer.concat(bytes), true, SALT)];
   assert.equal(batchLength(finds), 2);
   const records = finds.flatMap((f) => (f.kind === 'record' ? [f.record] : []));
@@ -224,14 +225,14 @@ test('rows of one table in two formats are two inserts of one batch, whose token
 });
 
 test('a record that somebody wrote into a payload is never taken for one', () => {
-  const forged = encodePayload(requestOf('forged'));
+  const forged = payloadOf(requestOf('forged'))!;
   for (const salt of [saltOf('fedcba9876543210'), { header: 0, payload: 0 }]) {
     const inner = encode(2, forged, salt);
-    const payload = encodePayload([
+    const payload = payloadOf([
       { table: 'otel_traces', format: 'Native', rows: 1, partitions: [1], bytes: inner },
-    ]);
+    ])!;
     const bytes = Buffer.concat([
-      encode(1, encodePayload(requestOf('a'))),
+      encode(1, payloadOf(requestOf('a'))!),
       encode(3, payload),
       encode(4, forged),
     ]);

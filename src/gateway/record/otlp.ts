@@ -1,7 +1,8 @@
 import type { Attributes, AttributeValue, SpanDraft } from './span-draft.ts';
 
 /**
- * Spans as OTLP's protobuf, written straight into one buffer that is used again and again.
+ * Spans as OTLP's protobuf, written straight into memory that many of them share. What is short, as most attributes are, is
+ * written byte by byte: a call out of JavaScript costs as much as fifty of them.
  *
  * A message is preceded by its length, which is known when it is written: room is left for it, and filled in afterwards.
  * Small messages have one byte of it, all others four; a varint may be longer than it need be. What comes out is a whole
@@ -15,9 +16,15 @@ const FLAGS = 0x101;
 /** The longest text whose message has a length of one byte, whatever its characters are. */
 const SHORT_CHARS_MAX = 40;
 const LENGTH_BYTES = 4;
+/** Memory is taken in pieces of this size, and given back when none of the requests in one is needed any more. */
+const SLAB_BYTES = 64 * 1024;
+/** Most requests fit into this; with less left a new piece is begun. */
+const REQUEST_BYTES = 8 * 1024;
 
 export class OtlpEncoder {
-  private buffer = Buffer.allocUnsafe(64 * 1024);
+  private buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  /** Where the request begins. */
+  private from = 0;
   private at = 0;
   /** `Resource` and `InstrumentationScope`, as they stand in every request. */
   private readonly head: Buffer;
@@ -38,7 +45,6 @@ export class OtlpEncoder {
 
   /** A request with these spans. */
   encode(spans: readonly SpanDraft[]): Buffer {
-    this.at = 0;
     const resourceSpans = this.open(0x0a);
     this.raw(this.head);
     const scopeSpans = this.open(0x12);
@@ -102,24 +108,9 @@ export class OtlpEncoder {
   }
 
   private attribute(tag: number, name: Buffer, value: AttributeValue): void {
-    if (
-      typeof value === 'string' &&
-      value.length <= SHORT_CHARS_MAX &&
-      name.length + 3 * value.length < 120
-    ) {
-      this.reserve(name.length + 3 * value.length + 8);
-      const { buffer } = this;
-      let at = this.at;
-      buffer[at] = tag;
-      const begin = at + 2;
-      at = begin + name.copy(buffer, begin);
-      const length = buffer.write(value, at + 4);
-      buffer[at] = 0x12;
-      buffer[at + 1] = length + 2;
-      buffer[at + 2] = 0x0a;
-      buffer[at + 3] = length;
-      this.at = at + 4 + length;
-      buffer[begin - 1] = this.at - begin;
+    const chars = typeof value === 'string' ? value.length : Number.POSITIVE_INFINITY;
+    if (chars <= SHORT_CHARS_MAX && name.length + 3 * chars < 120) {
+      this.shortAttribute(tag, name, value as string, chars);
       return;
     }
     const begin = this.open(tag);
@@ -128,6 +119,23 @@ export class OtlpEncoder {
     this.value(value);
     this.close(any);
     this.close(begin);
+  }
+
+  private shortAttribute(tag: number, name: Buffer, value: string, chars: number): void {
+    const nameBytes = name.length;
+    this.reserve(nameBytes + 3 * chars + 8);
+    const { buffer } = this;
+    const begin = this.at + 2;
+    buffer[begin - 2] = tag;
+    for (let i = 0; i < nameBytes; i++) buffer[begin + i] = name[i]!;
+    const at = begin + nameBytes;
+    const length = writeShort(buffer, value, chars, at + 4);
+    buffer[at] = 0x12;
+    buffer[at + 1] = length + 2;
+    buffer[at + 2] = 0x0a;
+    buffer[at + 3] = length;
+    this.at = at + 4 + length;
+    buffer[begin - 1] = this.at - begin;
   }
 
   private value(value: AttributeValue): void {
@@ -169,10 +177,11 @@ export class OtlpEncoder {
   }
 
   private text(tag: number, text: string): void {
-    this.reserve(3 * text.length + 1 + LENGTH_BYTES);
-    if (text.length <= SHORT_CHARS_MAX) {
+    const chars = text.length;
+    this.reserve(3 * chars + 1 + LENGTH_BYTES);
+    if (chars <= SHORT_CHARS_MAX) {
       this.byte(tag);
-      const length = this.buffer.write(text, this.at + 1);
+      const length = writeShort(this.buffer, text, chars, this.at + 1);
       this.byte(length);
       this.at += length;
       return;
@@ -183,11 +192,13 @@ export class OtlpEncoder {
   }
 
   private hex(tag: number, digits: string): void {
-    const length = digits.length / 2;
-    this.reserve(length + 2);
+    const chars = digits.length;
+    this.reserve(chars / 2 + 2);
     this.byte(tag);
-    this.byte(length);
-    this.at += this.buffer.write(digits, this.at, length, 'hex');
+    this.byte(chars / 2);
+    const { buffer } = this;
+    for (let i = 0; i < chars; i += 2)
+      buffer[this.at++] = (nibble(digits.charCodeAt(i)) << 4) | nibble(digits.charCodeAt(i + 1));
   }
 
   private fixed64(tag: number, value: bigint): void {
@@ -224,18 +235,37 @@ export class OtlpEncoder {
 
   private reserve(bytes: number): void {
     if (this.at + bytes <= this.buffer.length) return;
-    const larger = Buffer.allocUnsafe(2 * (this.at + bytes));
-    this.buffer.copy(larger, 0, 0, this.at);
+    // Messages that are open know their places, so these stay as they are.
+    const larger = Buffer.allocUnsafeSlow(2 * (this.at + bytes));
+    this.buffer.copy(larger, this.from, this.from, this.at);
     this.buffer = larger;
   }
 
   private take(): Buffer {
-    const bytes = Buffer.from(this.buffer.subarray(0, this.at));
-    if (this.buffer.length > KEPT_BYTES_MAX) this.buffer = Buffer.allocUnsafe(KEPT_BYTES_MAX);
-    this.at = 0;
-    return bytes;
+    const { buffer, from, at } = this;
+    const bytes = buffer.subarray(from, at);
+    this.from = at;
+    const isLarger = buffer.length > SLAB_BYTES;
+    if (buffer.length - at >= REQUEST_BYTES && !isLarger) return bytes;
+    this.buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    this.from = this.at = 0;
+    // A request of much content took more than it needed.
+    return isLarger ? Buffer.from(bytes) : bytes;
   }
 }
 
-/** A span of much content makes the buffer larger than others need it. */
-const KEPT_BYTES_MAX = 1024 * 1024;
+/**
+ * Writes a text of so many characters, which are few, and gives how many bytes it has. To ask a string for its length in a
+ * loop costs more than the rest of it: strings are of many kinds.
+ */
+function writeShort(buffer: Buffer, text: string, chars: number, at: number): number {
+  for (let i = 0; i < chars; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80) return buffer.write(text, at);
+    buffer[at + i] = code;
+  }
+  return chars;
+}
+
+/** Of a lower-case hexadecimal digit. */
+const nibble = (code: number): number => (code < 0x3a ? code - 0x30 : code - 0x57);

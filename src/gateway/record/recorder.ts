@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../clock.ts';
 import type { Config } from '../../config.ts';
+import type { Chunk } from '../../spool/chunk.ts';
 import { writingAtOnce } from '../../spool/files.ts';
-import { openSpool, type SpoolFigures } from '../../spool/spool.ts';
+import { type Kept, openSpool, type SpoolFigures } from '../../spool/spool.ts';
 import { type CollectorAddress, type DeliverFigures, deliverToCollector } from './deliver.ts';
 import type { Elsewhere } from './elsewhere.ts';
 import { OtlpEncoder } from './otlp.ts';
@@ -77,8 +78,21 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     tables: [TABLE],
     deliver: line.deliver,
   });
+  /** Makes the best of a first try that failed. */
+  const retry = async (first: Kept, digest: string, chunk: Chunk): Promise<boolean> => {
+    for (let n = 1, kept = first; ; n++) {
+      if (kept.kind === 'kept' || kept.kind === 'repeated') return true;
+      if (n === TRIES_MAX || kept.kind !== 'disk_failed') {
+        unwritten += chunk.rows;
+        log.error({ reason: kept.message, spans: chunk.rows }, 'spans could not be written');
+        return false;
+      }
+      await clock.sleep(RETRY_MS);
+      kept = await spool.append(digest, [chunk]);
+    }
+  };
   return {
-    record: async (spans) => {
+    record: (spans) => {
       if (elsewhere) for (const span of spans) elsewhere.emit(span);
       const { traceId, spanId } = spans[0]!;
       const chunk = {
@@ -90,17 +104,7 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
       };
       // Not of what is in it: the same statement twice is two records.
       const digest = traceId + spanId + clock.randomHex(8);
-      for (let n = 1; ; n++) {
-        const kept = await spool.append(digest, [chunk]);
-        if (kept.kind === 'kept' || kept.kind === 'repeated') return true;
-        if (n < TRIES_MAX && kept.kind === 'disk_failed') {
-          await clock.sleep(RETRY_MS);
-          continue;
-        }
-        unwritten += spans.length;
-        log.error({ reason: kept.message, spans: spans.length }, 'spans could not be written');
-        return false;
-      }
+      return spool.append(digest, [chunk]).then((kept) => kept.kind === 'kept' || retry(kept, digest, chunk));
     },
     whyNot: () => {
       const { bytes } = spool.figures();
