@@ -16,7 +16,7 @@ import { serve, settings } from '../harness/child-side.ts';
  * The gateway as `loopscope gateway` runs it, with the key ring and the exporter that it has there. Only the table
  * of keys is a constant, so that no ClickHouse has to share the two cores.
  */
-letHeapGrow();
+letHeapGrow('gateway');
 const { providerUrl, collectorUrl } = settings<{ providerUrl: string; collectorUrl: string }>();
 const secret = `${KEY_PREFIX}${'b'.repeat(43)}`;
 const key: Omit<StoredKey, 'revoked'> & { revoked: number } = {

@@ -16,7 +16,7 @@ import type { FromWorker, SentConfig, SentLoops, ToWorker } from './messages.ts'
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 
-letHeapGrow();
+letHeapGrow('gateway');
 
 let registry: Registry;
 let gateway: Gateway | undefined;

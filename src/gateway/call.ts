@@ -67,6 +67,10 @@ class Call implements RoutedListener, Timed {
   private pieces: StreamPieces | undefined;
   private firstChunkNs: bigint | undefined;
   private state: 'under way' | 'settled' | 'recorded' = 'under way';
+  /** How it ended, and what is to be done when that is on record. */
+  private errorType: string | undefined;
+  private endNs = 0n;
+  private afterwards = () => {};
   private hasEnded = false;
   private hasLeft = false;
   /** While another gateway is asked whether it has the answer. */
@@ -381,23 +385,42 @@ class Call implements RoutedListener, Timed {
     this.state = 'settled';
     this.signal.aborted = true;
     this.context.routing.deadlines.remove(this);
-    const { context } = this;
     const { run, caller, startNs } = this.asked;
-    const { runs, log, unrecorded } = context;
-    const endNs = context.clock.nowNs();
+    const { runs, clock, ended } = this.context;
+    this.errorType = this.hasLeft ? 'client_disconnected' : errorType;
+    this.afterwards = then;
+    this.endNs = clock.nowNs();
     const { agent: name, parentAgent: parent, role } = caller;
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
-    if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
-    const { settings, asked, attempts, replayed, limits, tap, status, firstChunkNs, pieces } = this;
+    if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, this.endNs);
+    ended.add(this);
+  }
+
+  /** Its span is made; when that is on disk, the caller gets what was held back. */
+  record(): void {
+    const { context } = this;
+    const {
+      settings,
+      asked,
+      attempts,
+      replayed,
+      limits,
+      tap,
+      status,
+      errorType,
+      firstChunkNs,
+      endNs,
+      pieces,
+    } = this;
     const finish = (isRecorded: boolean) => {
-      unrecorded.end();
+      context.unrecorded.end();
       this.state = 'recorded';
-      if (isRecorded) then();
+      if (isRecorded) this.afterwards();
       else this.answer.destroy();
       this.onRecorded();
     };
     const failed = (error: unknown) => {
-      log.error({ err: error }, 'a call could not be recorded');
+      context.log.error({ err: error }, 'a call could not be recorded');
       finish(false);
     };
     try {
@@ -409,7 +432,7 @@ class Call implements RoutedListener, Timed {
         limits,
         tap,
         status,
-        errorType: this.hasLeft ? 'client_disconnected' : errorType,
+        errorType,
         firstChunkNs,
         endNs,
         pieces,

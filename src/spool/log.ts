@@ -127,7 +127,8 @@ export class SpoolLog {
     while (this.waiting.length > 0) {
       const pause = Math.min(commitMs, this.lastCommitAt + commitMs - clock.now());
       if (pause > 0) await clock.sleep(pause);
-      else await new Promise(setImmediate); // who comes in this turn of the event loop is written in one go
+      // Who comes in this turn of the event loop is forced in one go.
+      else if (!this.current?.file.writeNow) await new Promise(setImmediate);
       this.lastCommitAt = clock.now();
       const group = this.waiting.shift()!;
       this.waitingSize -= group.size;

@@ -60,8 +60,17 @@ test('spans of every kind come back as they were, and requests one after the oth
   fc.assert(
     fc.property(
       fc.array(fc.array(span, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 3 }),
-      (requests) => {
-        const bytes = Buffer.concat(requests.map((spans) => encoder.encode(spans)));
+      fc.oneof(fc.nat(2_000), fc.constant(Number.POSITIVE_INFINITY)),
+      (requests, bytesMax) => {
+        const parts: Buffer[] = [];
+        for (const spans of requests)
+          for (let first = 0; first < spans.length; ) {
+            const { bytes, end } = encoder.encode(spans, first, bytesMax);
+            assert.ok(bytes.length <= bytesMax || end === first + 1, 'as many as fit');
+            parts.push(bytes);
+            first = end;
+          }
+        const bytes = Buffer.concat(parts);
         const expected = requests.flat().map((s) => ({
           name: asUtf8(s.name),
           traceId: s.traceId,

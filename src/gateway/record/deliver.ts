@@ -3,6 +3,7 @@ import { collectorAuthorities } from '../../collector-trust.ts';
 import type { Config } from '../../config.ts';
 import { LoopscopeError } from '../../errors.ts';
 import type { Deliver, Delivery } from '../../spool/deliver.ts';
+import { Scratch } from '../../spool/scratch.ts';
 
 export interface CollectorAddress {
   /** `http://host:port` of a collector. */
@@ -54,7 +55,10 @@ export function deliverToCollector(
     figures.failed++;
     return { kind: 'unavailable', message: `The collector at ${url} takes no spans: ${message}` };
   };
+  /** Memory for requests that are over: to take it anew for each makes the garbage collector look through all there is. */
+  const idle: Scratch[] = [];
   const deliver: Deliver = async ({ bodies, rows }, isRepeat) => {
+    const scratch = idle.pop() ?? new Scratch();
     let status: number;
     let answer: Buffer;
     try {
@@ -62,7 +66,7 @@ export function deliverToCollector(
         method: 'POST',
         dispatcher: agent,
         headers: { ...headers, ...(isRepeat && { 'x-loopscope-repeatable': 'true' }) },
-        body: Buffer.concat(bodies),
+        body: joined(bodies, scratch),
         headersTimeout: TIMEOUT_MS,
         bodyTimeout: TIMEOUT_MS,
       });
@@ -72,6 +76,7 @@ export function deliverToCollector(
       return later((error as Error).message || (error as Error).name);
     }
     if (status === 200) {
+      idle.push(scratch); // of a request that failed some may still be on its way out
       const rejected = rejectedSpans(answer);
       figures.rejected += rejected;
       figures.delivered += rows - rejected;
@@ -81,6 +86,14 @@ export function deliverToCollector(
     return REJECTED.has(status) ? { kind: 'rejected', message } : later(message);
   };
   return { deliver, close: () => agent.destroy() };
+}
+
+function joined(parts: readonly Buffer[], scratch: Scratch): Buffer {
+  const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+  const target = scratch.take(bytes);
+  let at = 0;
+  for (const part of parts) at += part.copy(target, at);
+  return target.subarray(0, bytes);
 }
 
 /** `partial_success.rejected_spans` of an `ExportTraceServiceResponse`; 0 for a full success, which is empty. */

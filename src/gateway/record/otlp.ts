@@ -16,13 +16,18 @@ const FLAGS = 0x101;
 /** The longest text whose message has a length of one byte, whatever its characters are. */
 const SHORT_CHARS_MAX = 40;
 const LENGTH_BYTES = 4;
-/** Memory is taken in pieces of this size, and given back when none of the requests in one is needed any more. */
-const SLAB_BYTES = 64 * 1024;
-/** Most requests fit into this; with less left a new piece is begun. */
-const REQUEST_BYTES = 8 * 1024;
+/** Memory is taken in slabs of this size. */
+const SLAB_BYTES = 256 * 1024;
+/** Most requests fit into this; with less left a new slab is begun. */
+const REQUEST_BYTES = 32 * 1024;
+/** Slabs that are kept to be used again. */
+const FREE_MAX = 16;
 
 export class OtlpEncoder {
-  private buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  private buffer: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  /** How many requests in a slab are still needed. */
+  private readonly needed = new WeakMap<ArrayBufferLike, number>();
+  private readonly free: Buffer[] = [];
   /** Where the request begins. */
   private from = 0;
   private at = 0;
@@ -43,16 +48,41 @@ export class OtlpEncoder {
     this.scope = this.take();
   }
 
-  /** A request with these spans. */
-  encode(spans: readonly SpanDraft[]): Buffer {
+  /**
+   * A request with the spans from `first` on, and where they end: one with which it would be larger than `bytesMax` is not
+   * in it, unless it is the first.
+   */
+  encode(
+    spans: readonly SpanDraft[],
+    first = 0,
+    bytesMax = Number.POSITIVE_INFINITY,
+  ): { bytes: Buffer; end: number } {
     const resourceSpans = this.open(0x0a);
     this.raw(this.head);
     const scopeSpans = this.open(0x12);
     this.raw(this.scope);
-    for (const span of spans) this.span(span);
+    let end = first;
+    for (; end < spans.length; end++) {
+      const { at } = this;
+      this.span(spans[end]!);
+      if (this.at - this.from <= bytesMax || end === first) continue;
+      this.at = at;
+      break;
+    }
     this.close(scopeSpans);
     this.close(resourceSpans);
-    return this.take();
+    return { bytes: this.take(), end };
+  }
+
+  /**
+   * The bytes of a request are needed no more, and may be written over. Nobody has to say so: but memory that is always taken
+   * anew makes the garbage collector look through all there is, again and again.
+   */
+  release({ buffer }: Buffer): void {
+    const needed = this.needed.get(buffer);
+    if (needed === undefined) return;
+    this.needed.set(buffer, needed - 1);
+    if (needed === 1 && buffer !== this.buffer.buffer) this.recycle(buffer);
   }
 
   private span(span: SpanDraft): void {
@@ -246,11 +276,18 @@ export class OtlpEncoder {
     const bytes = buffer.subarray(from, at);
     this.from = at;
     const isLarger = buffer.length > SLAB_BYTES;
+    if (!isLarger) this.needed.set(buffer.buffer, (this.needed.get(buffer.buffer) ?? 0) + 1);
     if (buffer.length - at >= REQUEST_BYTES && !isLarger) return bytes;
-    this.buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    this.buffer = this.free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+    if (this.needed.get(buffer.buffer) === 0) this.recycle(buffer.buffer);
     this.from = this.at = 0;
     // A request of much content took more than it needed.
     return isLarger ? Buffer.from(bytes) : bytes;
+  }
+
+  private recycle(slab: ArrayBufferLike): void {
+    this.needed.delete(slab);
+    if (this.free.length < FREE_MAX) this.free.push(Buffer.from(slab));
   }
 }
 

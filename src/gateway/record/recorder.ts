@@ -3,7 +3,7 @@ import type { Clock } from '../../clock.ts';
 import type { Config } from '../../config.ts';
 import type { Chunk } from '../../spool/chunk.ts';
 import { writingAtOnce } from '../../spool/files.ts';
-import { type Kept, openSpool, type SpoolFigures } from '../../spool/spool.ts';
+import { openSpool, type SpoolFigures } from '../../spool/spool.ts';
 import { type CollectorAddress, type DeliverFigures, deliverToCollector } from './deliver.ts';
 import type { Elsewhere } from './elsewhere.ts';
 import { OtlpEncoder } from './otlp.ts';
@@ -56,6 +56,8 @@ const FULL_SHARE = 0.95;
 /** A disk that fails is asked again this many times, in a new segment each time. */
 const TRIES_MAX = 5;
 const RETRY_MS = 50;
+/** What a collector refuses for its size takes no other with it. */
+const TOGETHER_BYTES_MAX = 256 * 1024;
 
 /** Throws `data_dir_in_use` where another gateway has the folder. */
 export async function openRecorder(options: RecorderOptions): Promise<Recorder> {
@@ -68,7 +70,7 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     folder,
     clock,
     log,
-    // Who is written together is forced together, and nobody waits for company.
+    // Nobody waits for company.
     commitMs: 0,
     durability: settings.durability,
     files: settings.durability === 'process_crash' ? writingAtOnce : undefined,
@@ -76,11 +78,27 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     ageMsMax: Number.POSITIVE_INFINITY,
     rememberMs: 0,
     tables: [TABLE],
-    deliver: line.deliver,
+    deliver: async (insert, isRepeat) => {
+      const delivery = await line.deliver(insert, isRepeat);
+      if (delivery.kind === 'stored') for (const bytes of insert.bodies) encoder.release(bytes);
+      return delivery;
+    },
   });
-  /** Makes the best of a first try that failed. */
-  const retry = async (first: Kept, digest: string, chunk: Chunk): Promise<boolean> => {
-    for (let n = 1, kept = first; ; n++) {
+  const write = async (spans: readonly SpanDraft[]): Promise<boolean> => {
+    let isKept = true;
+    for (let first = 0; first < spans.length; ) {
+      const { bytes, end } = encoder.encode(spans, first, TOGETHER_BYTES_MAX);
+      const chunk = { table: TABLE, format: 'OTLP', rows: end - first, partitions: [], bytes };
+      first = end;
+      isKept = (await keep(chunk)) && isKept;
+    }
+    return isKept;
+  };
+  const keep = async (chunk: Chunk): Promise<boolean> => {
+    // Not of what is in it: the same statement twice is two records.
+    const digest = clock.randomHex(32);
+    for (let n = 1; ; n++) {
+      const kept = await spool.append(digest, [chunk]);
       if (kept.kind === 'kept' || kept.kind === 'repeated') return true;
       if (n === TRIES_MAX || kept.kind !== 'disk_failed') {
         unwritten += chunk.rows;
@@ -88,23 +106,24 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
         return false;
       }
       await clock.sleep(RETRY_MS);
-      kept = await spool.append(digest, [chunk]);
     }
+  };
+  /** What is recorded at once is written at once. */
+  let together: { spans: SpanDraft[]; written: Promise<boolean> } | undefined;
+  const begin = () => {
+    const spans: SpanDraft[] = [];
+    const written = Promise.resolve().then(() => {
+      together = undefined;
+      return write(spans);
+    });
+    return { spans, written };
   };
   return {
     record: (spans) => {
       if (elsewhere) for (const span of spans) elsewhere.emit(span);
-      const { traceId, spanId } = spans[0]!;
-      const chunk = {
-        table: TABLE,
-        format: 'OTLP',
-        rows: spans.length,
-        partitions: [],
-        bytes: encoder.encode(spans),
-      };
-      // Not of what is in it: the same statement twice is two records.
-      const digest = traceId + spanId + clock.randomHex(8);
-      return spool.append(digest, [chunk]).then((kept) => kept.kind === 'kept' || retry(kept, digest, chunk));
+      together ??= begin();
+      for (const span of spans) together.spans.push(span);
+      return together.written;
     },
     whyNot: () => {
       const { bytes } = spool.figures();
@@ -116,6 +135,7 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     flush: () => spool.flush(),
     figures: () => ({ ...delivery, unwritten, spool: spool.figures() }),
     close: async (drainMs) => {
+      await together?.written;
       await spool.close(drainMs);
       await line.close();
       await elsewhere?.close(drainMs);
