@@ -39,7 +39,7 @@ export async function handleCall(context: CallContext, route: CallRoute, incomin
   const startNs = context.clock.nowNs();
   const { identity, settings } = context;
   const keyHeaders = settings.providers.get(route.provider)?.api.keyHeaders;
-  const found = identify(incoming.message.headers, { ...route, keyHeaders }, identity, settings.strict);
+  const found = identify(incoming.message.headers, route, identity, settings.strict, keyHeaders);
   const caller = found instanceof Promise ? await found : found;
   await new Call(context, incoming, readAsked(context, route, incoming, caller, startNs)).begin();
 }

@@ -58,11 +58,13 @@ const UNKNOWN_LOOP = 'unknown';
  */
 export function identify(
   headers: IncomingHttpHeaders,
-  /** What the path says, and further headers in which its provider takes keys. */
-  path: { loop?: string; agent?: string; keyHeaders?: readonly string[] | undefined },
+  /** What the path says. */
+  path: { loop?: string; agent?: string },
   options: IdentityOptions,
   /** Whether loops that nobody registered are refused. */
   strict: boolean,
+  /** Further headers in which its provider takes keys. */
+  keyHeaders?: readonly string[],
 ): Caller | Promise<Caller> {
   const header = (name: string) => single(headers[name]);
   const named = checked('x-loop', 'name', header('x-loop'));
@@ -71,7 +73,7 @@ export function identify(
       'bad_input',
       `x-loop says "${named}" but the path says "${path.loop}"; send one of them, or the same.`,
     );
-  const secret = virtualKey(headers, path.keyHeaders);
+  const secret = virtualKey(headers, keyHeaders);
   const loopNamed = path.loop ?? named;
   const found = secret === undefined ? undefined : options.keys.find(secret);
   const whose = (key: KeyFound | undefined) =>

@@ -69,7 +69,8 @@ export class InferenceMetrics {
     series.outputTokens += call.usage?.outputTokens ?? 0;
   }
 
-  private seriesOf({ operation, provider, ...call }: MeasuredCall): Series {
+  private seriesOf(call: MeasuredCall): Series {
+    const { operation, provider } = call;
     const model = labelOf(call.model);
     const errorType = labelOf(call.errorType);
     return (

@@ -5,6 +5,7 @@ import { type CallLimits, NOTHING_USED } from './call-limits.ts';
 import { callSpan } from './call-span.ts';
 import { type CallContext, configuredProvider, type Settings } from './context.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
+import type { Usage } from './protocol.ts';
 import type { FailureReason } from './routing/failure.ts';
 import type { AttemptNotice } from './routing/routed-call.ts';
 import type { StreamPieces } from './stream-pieces.ts';
@@ -90,11 +91,14 @@ function settleLimits(
   if (!last) limits?.release();
   else if (usedNothing(last)) limits?.settle(last.target, NOTHING_USED);
   // A provider works on, and bills, what its caller does not wait for: what is not known counts as it was reserved.
-  else limits?.settle(last.target, { costUsd, ...NO_TOKENS, ...answer?.usage });
+  else {
+    const { inputTokens, outputTokens } = answer?.usage ?? NO_TOKENS;
+    limits?.settle(last.target, { costUsd, inputTokens, outputTokens });
+  }
 }
 
 const NOTHING_READ: TapResult = {};
-const NO_TOKENS = { inputTokens: undefined, outputTokens: undefined };
+const NO_TOKENS: Usage = {};
 
 const NEVER_SENT: ReadonlySet<string | undefined> = new Set<FailureReason>([
   'connect_failed',

@@ -10,7 +10,7 @@ import type { Find } from './scan.ts';
  * however small it is: an insert of too many would take longer than it may, every time.
  */
 const ROWS_MAX = 50_000;
-const BYTES_MAX = 24_000_000;
+const BATCH_BYTES_MAX = 24_000_000;
 const PARTITIONS_MAX = 50;
 const CHUNKS_MAX = 1_000;
 
@@ -19,10 +19,15 @@ export const insertKey = ({ table, format }: Pick<Chunk, 'table' | 'format'>) =>
 
 /** Takes finds as long as they go together: one record, or as many as become one insert a table and format. */
 export class BatchBounds {
+  private readonly bytesMax: number;
   private readonly totals = new Map<string, { rows: number; chunks: number; partitions: Set<number> }>();
   private bytes = 0;
   private records = 0;
   private closed = false;
+
+  constructor(bytesMax = BATCH_BYTES_MAX) {
+    this.bytesMax = bytesMax;
+  }
 
   /** `false` when `find` does not belong to the batch any more; then nothing after it does. */
   take(find: Find): boolean {
@@ -40,7 +45,7 @@ export class BatchBounds {
       for (const partition of chunk.partitions) total.partitions.add(partition);
       fits &&=
         total.rows <= ROWS_MAX && total.chunks <= CHUNKS_MAX && total.partitions.size <= PARTITIONS_MAX;
-      fits &&= this.bytes <= BYTES_MAX;
+      fits &&= this.bytes <= this.bytesMax;
     }
     this.closed = !fits;
     if (!fits && this.records > 0) return false;

@@ -21,6 +21,7 @@ export interface DeliverOptions {
   clock: Clock;
   tables: readonly string[];
   deliver: Deliver;
+  batchBytesMax: number | undefined;
   digests: Digests;
   setAside: SetAside;
   onSetAside: (reason: SetAsideReason | 'duplicate', records: number) => void;
@@ -87,7 +88,7 @@ export class Deliverer {
     this.cursorFile = cursorFile;
     this.cursor = start.cursor;
     this.flights = start.cursor.ranges.map((range) => new Flight(range));
-    this.planner = new Planner(options.files, log, start.cursor, start.repeated);
+    this.planner = new Planner(options.files, log, start.cursor, start.repeated, options.batchBytesMax);
     this.removal = new Removal(options, log);
     this.removal.remember(start.cursor.segment, start.delivered);
     this.pendingRecords = start.pendingRecords;

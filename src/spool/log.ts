@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Chunk } from './chunk.ts';
 import type { Files, OpenFile } from './files.ts';
 import { RecentRecords } from './recent.ts';
 import {
@@ -39,6 +40,8 @@ export interface LogOptions {
   commitMs: number;
   segmentBytesMax: number;
   recentBytesMax: number;
+  /** Told of what is read back when its turn comes, as too much came after it. */
+  onLeft: (chunks: readonly Chunk[]) => void;
   /** Told after each commit: there is something to deliver. */
   onCommit: (records: number) => void;
   onError: (error: unknown) => void;
@@ -79,7 +82,7 @@ export class SpoolLog {
   constructor(options: LogOptions, found: { segments: Segment[]; nextNumber: number; nextSequence: number }) {
     this.options = options;
     this.salt = saltOf(options.spoolId);
-    this.recent = new RecentRecords(options.recentBytesMax);
+    this.recent = new RecentRecords(options.recentBytesMax, options.onLeft);
     this.segments = found.segments;
     this.nextNumber = found.nextNumber;
     this.nextSequence = found.nextSequence;

@@ -30,10 +30,20 @@ export class Planner {
   private sequence: number;
   private range: { segment: number; from: number; to: number };
   private finds: Find[] = [];
-  private bounds = new BatchBounds();
+  private bounds: BatchBounds;
   private full = false;
+  private readonly bytesMax: number | undefined;
 
-  constructor(files: Files, log: SpoolLog, cursor: Cursor, repeated: ReadonlySet<number>) {
+  /** `bytesMax`: of a batch, where it is to be less than any may have. */
+  constructor(
+    files: Files,
+    log: SpoolLog,
+    cursor: Cursor,
+    repeated: ReadonlySet<number>,
+    bytesMax: number | undefined,
+  ) {
+    this.bytesMax = bytesMax;
+    this.bounds = new BatchBounds(bytesMax);
     this.files = files;
     this.log = log;
     this.salt = saltOf(cursor.spoolId);
@@ -81,7 +91,7 @@ export class Planner {
   private begin(segment: number, at: number): void {
     this.range = { segment, from: at, to: at };
     this.finds = [];
-    this.bounds = new BatchBounds();
+    this.bounds = new BatchBounds(this.bytesMax);
     this.full = false;
   }
 

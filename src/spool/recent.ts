@@ -1,3 +1,4 @@
+import type { Chunk } from './chunk.ts';
 import type { RecordFind } from './scan.ts';
 
 /**
@@ -7,16 +8,19 @@ import type { RecordFind } from './scan.ts';
 export class RecentRecords {
   private readonly records: { segment: number; find: RecordFind }[] = [];
   private readonly bytesMax: number;
+  private readonly onLeft: (chunks: readonly Chunk[]) => void;
   private bytes = 0;
 
-  constructor(bytesMax: number) {
+  /** `onLeft` is told of what goes because there is too much. */
+  constructor(bytesMax: number, onLeft: (chunks: readonly Chunk[]) => void) {
     this.bytesMax = bytesMax;
+    this.onLeft = onLeft;
   }
 
   add(segment: number, find: RecordFind): void {
     this.records.push({ segment, find });
     this.bytes += find.to - find.from;
-    while (this.bytes > this.bytesMax) this.dropFirst();
+    while (this.bytes > this.bytesMax) this.onLeft(this.dropFirst().record.chunks);
   }
 
   /** The record at this place; everything before it is forgotten. */
@@ -29,8 +33,9 @@ export class RecentRecords {
     return undefined;
   }
 
-  private dropFirst(): void {
+  private dropFirst(): RecordFind {
     const { find } = this.records.shift()!;
     this.bytes -= find.to - find.from;
+    return find;
   }
 }

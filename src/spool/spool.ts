@@ -47,10 +47,14 @@ export interface SpoolOptions {
   segmentBytesMax?: number;
   /** So much of what was written last stays in memory until it is delivered; the rest is read back. */
   recentBytesMax?: number;
+  /** Told of chunks whose memory is not needed until they are delivered: they will be read back. */
+  onLeft?: (chunks: readonly Chunk[]) => void;
   /** How long a request is known when it comes again; 0 where no sender comes again. */
   rememberMs?: number;
   /** What chunks are for, in the order they are written: rows of the others may refer to rows of the first. */
   tables: readonly string[];
+  /** Bytes that are delivered in one go; as many as a large insert has where not given. */
+  batchBytesMax?: number;
   /** Inserts rows, once for one token. */
   deliver: Deliver;
   /** Where the disk is; a test puts faults between. */
@@ -142,6 +146,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
         commitMs: options.commitMs,
         segmentBytesMax,
         recentBytesMax: options.recentBytesMax ?? RECENT_BYTES_MAX,
+        onLeft: options.onLeft ?? (() => {}),
         onCommit: (records) => {
           commits++;
           deliverer.committed(records);
@@ -157,6 +162,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
         clock,
         tables: options.tables,
         deliver: options.deliver,
+        batchBytesMax: options.batchBytesMax,
         digests,
         setAside,
         onSetAside: countSetAside,

@@ -56,6 +56,10 @@ const FULL_SHARE = 0.95;
 /** A disk that fails is asked again this many times, in a new segment each time. */
 const TRIES_MAX = 5;
 const RETRY_MS = 50;
+/** A call waits while a batch is put together: with this some milliseconds, again and again while no collector takes it. */
+const BATCH_BYTES_MAX = 2_000_000;
+/** Some batches. While a collector is away more would only be more for the garbage collector to look through. */
+const RECENT_BYTES_MAX = 4 * BATCH_BYTES_MAX;
 /** What a collector refuses for its size takes no other with it. */
 const TOGETHER_BYTES_MAX = 256 * 1024;
 
@@ -78,6 +82,11 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     ageMsMax: Number.POSITIVE_INFINITY,
     rememberMs: 0,
     tables: [TABLE],
+    batchBytesMax: BATCH_BYTES_MAX,
+    recentBytesMax: RECENT_BYTES_MAX,
+    onLeft: (chunks) => {
+      for (const { bytes } of chunks) encoder.release(bytes);
+    },
     deliver: async (insert, isRepeat) => {
       const delivery = await line.deliver(insert, isRepeat);
       if (delivery.kind === 'stored') for (const bytes of insert.bodies) encoder.release(bytes);
