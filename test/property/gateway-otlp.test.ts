@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { seededRandom } from '../../src/clock.ts';
 import { OtlpEncoder } from '../../src/gateway/record/otlp.ts';
 import { Attributes, type AttributeValue, type SpanDraft } from '../../src/gateway/record/span-draft.ts';
 import { readSpans } from '../support/span-receiver.ts';
@@ -90,4 +91,39 @@ test('spans of every kind come back as they were, and requests one after the oth
     ),
     { numRuns: 500 },
   );
+});
+
+test('memory of requests that are needed no more is used again, and no other is written over', () => {
+  const random = seededRandom(7);
+  const encoder = new OtlpEncoder(Attributes.of({ 'service.name': 'mine' }), 'scope');
+  const needed: { bytes: Buffer; copy: Buffer }[] = [];
+  const memory = new WeakSet<ArrayBufferLike>();
+  let slabs = 0;
+  let total = 0;
+  for (let i = 0; i < 6_000; i++) {
+    const length = random() < 0.01 ? 300_000 : Math.floor(6_000 * random());
+    const { bytes } = encoder.encode([
+      {
+        traceId: i.toString(16).padStart(32, '0'),
+        spanId: i.toString(16).padStart(16, '0'),
+        parentSpanId: undefined,
+        name: 'chat',
+        kind: 'Client',
+        startNs: 1n,
+        endNs: 2n,
+        attributes: Attributes.of({ text: String.fromCharCode(97 + (i % 26)).repeat(length) }),
+      },
+    ]);
+    total += bytes.length;
+    if (length < 6_000 && !memory.has(bytes.buffer)) slabs++;
+    memory.add(bytes.buffer);
+    needed.push({ bytes, copy: Buffer.from(bytes) });
+    while (needed.length > 100) {
+      const [{ bytes: over, copy }] = needed.splice(Math.floor(random() * 20), 1) as [(typeof needed)[0]];
+      assert.ok(over.equals(copy), `as it was written, ${i}`);
+      encoder.release(over);
+    }
+  }
+  for (const { bytes, copy } of needed) assert.ok(bytes.equals(copy));
+  assert.ok(slabs < 100, `${slabs} pieces of memory for ${total} bytes`);
 });
