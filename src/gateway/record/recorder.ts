@@ -4,6 +4,7 @@ import type { Config } from '../../config.ts';
 import type { Chunk } from '../../spool/chunk.ts';
 import { writingAtOnce } from '../../spool/files.ts';
 import { openSpool, type SpoolFigures } from '../../spool/spool.ts';
+import { UnderWay } from '../under-way.ts';
 import { type CollectorAddress, type DeliverFigures, deliverToCollector } from './deliver.ts';
 import type { Elsewhere } from './elsewhere.ts';
 import { OtlpEncoder } from './otlp.ts';
@@ -119,12 +120,16 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
   };
   /** What is recorded at once is written at once. */
   let together: { spans: SpanDraft[]; written: Promise<boolean> } | undefined;
+  const underWay = new UnderWay();
   const begin = () => {
     const spans: SpanDraft[] = [];
-    const written = Promise.resolve().then(() => {
-      together = undefined;
-      return write(spans);
-    });
+    underWay.begin();
+    const written = Promise.resolve()
+      .then(() => {
+        together = undefined;
+        return write(spans);
+      })
+      .finally(() => underWay.end());
     return { spans, written };
   };
   return {
@@ -144,7 +149,7 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     flush: () => spool.flush(),
     figures: () => ({ ...delivery, unwritten, spool: spool.figures() }),
     close: async (drainMs) => {
-      await together?.written;
+      await underWay.none();
       await spool.close(drainMs);
       await line.close();
       await elsewhere?.close(drainMs);
