@@ -67,7 +67,7 @@ class Call implements RoutedListener, Timed {
   private pieces: StreamPieces | undefined;
   private firstChunkNs: bigint | undefined;
   private state: 'under way' | 'settled' | 'recorded' = 'under way';
-  /** How it ended, and what is to be done when that is on record. */
+  /** How and when it ended, and what is to be done when that is on record. */
   private errorType: string | undefined;
   private endNs = 0n;
   private afterwards = () => {};
@@ -399,19 +399,6 @@ class Call implements RoutedListener, Timed {
   /** Its span is made; when that is on disk, the caller gets what was held back. */
   record(): void {
     const { context } = this;
-    const {
-      settings,
-      asked,
-      attempts,
-      replayed,
-      limits,
-      tap,
-      status,
-      errorType,
-      firstChunkNs,
-      endNs,
-      pieces,
-    } = this;
     const finish = (isRecorded: boolean) => {
       context.unrecorded.end();
       this.state = 'recorded';
@@ -425,17 +412,17 @@ class Call implements RoutedListener, Timed {
     };
     try {
       recordCall(context, {
-        settings,
-        asked,
-        attempts,
-        replayed,
-        limits,
-        tap,
-        status,
-        errorType,
-        firstChunkNs,
-        endNs,
-        pieces,
+        settings: this.settings,
+        asked: this.asked,
+        attempts: this.attempts,
+        replayed: this.replayed,
+        limits: this.limits,
+        tap: this.tap,
+        status: this.status,
+        errorType: this.errorType,
+        firstChunkNs: this.firstChunkNs,
+        endNs: this.endNs,
+        pieces: this.pieces,
       }).then(finish, failed);
     } catch (error) {
       failed(error);

@@ -52,7 +52,11 @@ export class Metrics {
       counter('unread', 'Answers passed on without being read', samplesBy('reason', this.#unread)),
       gauge('open_runs', 'Runs that have not ended', now.openRuns),
       gauge('spool_bytes', 'Spans on disk that no collector has', spool.bytes),
-      gauge('spool_records', 'Calls among them', spool.records),
+      gauge(
+        'spool_records',
+        'Records that they are in, each of one call or of some that ended together',
+        spool.records,
+      ),
       counter('spans_delivered', 'Spans that the collector took', one(now.delivered)),
       counter('deliveries_failed', 'Deliveries that failed and were tried again', one(now.failed)),
       counter(

@@ -127,3 +127,12 @@ test('memory of requests that are needed no more is used again, and no other is 
   for (const { bytes, copy } of needed) assert.ok(bytes.equals(copy));
   assert.ok(slabs < 100, `${slabs} pieces of memory for ${total} bytes`);
 });
+
+test('a span that cannot be written leaves nothing in the next request', () => {
+  const encoder = new OtlpEncoder(Attributes.of({ 'service.name': 'mine' }), 'scope');
+  const [sound] = fc.sample(span, { seed: 1, numRuns: 1 }) as [SpanDraft];
+  const expected = Buffer.from(encoder.encode([sound]).bytes);
+  const unwritable = { ...sound, attributes: Attributes.of({ ['n'.repeat(200)]: 1 }) };
+  assert.throws(() => encoder.encode([unwritable]), /an attribute's name of 200 bytes/);
+  assert.deepEqual(encoder.encode([sound]).bytes, expected);
+});

@@ -38,9 +38,9 @@ export async function deliverLeftovers(options: LeftoverOptions): Promise<{ clos
         log,
       });
       open.push(recorder);
-      const calls = recorder.figures().spool.records;
-      if (calls > 0)
-        log.info({ folder: left, calls }, 'delivers the spans that another number of workers left');
+      const { records } = recorder.figures().spool;
+      if (records > 0)
+        log.info({ folder: left, records }, 'delivers the spans that another number of workers left');
     } catch (error) {
       if (!(error instanceof LoopscopeError)) throw error;
       log.warn({ reason: error.message }, 'spans that another number of workers left stay where they are');

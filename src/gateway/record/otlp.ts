@@ -57,6 +57,7 @@ export class OtlpEncoder {
     first = 0,
     bytesMax = Number.POSITIVE_INFINITY,
   ): { bytes: Buffer; end: number } {
+    this.at = this.from; // what a span that could not be written left behind is no part of this one
     const resourceSpans = this.open(0x0a);
     this.raw(this.head);
     const scopeSpans = this.open(0x12);
