@@ -4,6 +4,7 @@ import { type Asked, type Incoming, readAsked } from './asked.ts';
 import { CallLimits } from './call-limits.ts';
 import { CallerResponse } from './caller-response.ts';
 import { type CallContext, configuredProvider, type Settings } from './context.ts';
+import { EndOfTurn } from './end-of-turn.ts';
 import { hasOwnKey, requestHeaders, withPlainAnswer } from './headers.ts';
 import type { AnswerRecorder } from './idempotency/recording.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
@@ -11,7 +12,7 @@ import { identify, roleOf } from './identity.ts';
 import { refusalError } from './limits/refusal.ts';
 import type { GatewayError } from './protocol.ts';
 import type { ProviderCall, ProviderRequest } from './provider.ts';
-import { recordCall } from './record-call.ts';
+import { type EndedCall, recordCalls } from './record-call.ts';
 import type { CallRoute } from './route.ts';
 import { isEventStream } from './routing/answer-head.ts';
 import { callTargets } from './routing/attempts.ts';
@@ -27,49 +28,57 @@ import { StreamPieces } from './stream-pieces.ts';
 import { openTap, type Tap } from './tap.ts';
 
 /**
- * One request on its way:
+ * What takes calls. One request on its way:
  *
  *     who is calling → was it answered before? → may it? → which target → attempts → the answer, byte for byte → a span
  *
- * Throws what the caller is to be told when there is nothing to record of it.
+ * It throws what the caller is to be told when there is nothing to record of it.
  */
-export async function handleCall(context: CallContext, route: CallRoute, incoming: Incoming): Promise<void> {
-  const why = context.recorder.whyNot();
-  if (why !== undefined) throw new LoopscopeError('overloaded', why);
-  const startNs = context.clock.nowNs();
-  const { identity, settings } = context;
-  const keyHeaders = settings.providers.get(route.provider)?.api.keyHeaders;
-  const found = identify(incoming.message.headers, route, identity, settings.strict, keyHeaders);
-  const caller = found instanceof Promise ? await found : found;
-  await new Call(context, incoming, readAsked(context, route, incoming, caller, startNs)).begin();
+export function callHandler(
+  context: CallContext,
+): (route: CallRoute, incoming: Incoming) => void | Promise<void> {
+  const ended = new EndOfTurn<EndedCall>((calls) => recordCalls(context, calls));
+  return async (route, incoming) => {
+    const why = context.recorder.whyNot();
+    if (why !== undefined) throw new LoopscopeError('overloaded', why);
+    const startNs = context.clock.nowNs();
+    const { identity, settings } = context;
+    const keyHeaders = settings.providers.get(route.provider)?.api.keyHeaders;
+    const found = identify(incoming.message.headers, route, identity, settings.strict, keyHeaders);
+    const caller = found instanceof Promise ? await found : found;
+    const asked = readAsked(context, route, incoming, caller, startNs);
+    await new Call(context, incoming, asked, ended).begin();
+  };
 }
 
 /**
  * A call under way. What happens first decides how it ended: `settle` is heard once. The last piece of an answer goes to
  * the caller when the span is on disk: of a stream that is its last event, of any other answer what came last.
  */
-class Call implements RoutedListener, Timed {
+class Call implements RoutedListener, Timed, EndedCall {
   private readonly context: CallContext;
   /** As they were when it began. */
-  private readonly settings: Settings;
+  readonly settings: Settings;
   private readonly incoming: Incoming;
-  private readonly asked: Asked;
+  readonly asked: Asked;
   private readonly answer: CallerResponse;
-  private readonly attempts: AttemptNotice[] = [];
-  private replayed: Replayed | undefined;
-  private limits: CallLimits | undefined;
+  /** Where it goes when it is over. */
+  private readonly ended: EndOfTurn<EndedCall>;
+  readonly attempts: AttemptNotice[] = [];
+  replayed: Replayed | undefined;
+  limits: CallLimits | undefined;
   /** Whom to ask for more of the answer, and to tell that nobody wants it. */
   private provider: ProviderCall | undefined;
-  private status: number | undefined;
+  status: number | undefined;
   private isStream = false;
-  private tap: Tap | undefined;
+  tap: Tap | undefined;
   /** Of a stream whose content is kept. */
-  private pieces: StreamPieces | undefined;
-  private firstChunkNs: bigint | undefined;
+  pieces: StreamPieces | undefined;
+  firstChunkNs: bigint | undefined;
   private state: 'under way' | 'settled' | 'recorded' = 'under way';
   /** How and when it ended, and what is to be done when that is on record. */
-  private errorType: string | undefined;
-  private endNs = 0n;
+  errorType: string | undefined;
+  endNs = 0n;
   private afterwards = () => {};
   private hasEnded = false;
   private hasLeft = false;
@@ -83,8 +92,9 @@ class Call implements RoutedListener, Timed {
   /** Told when its span is on disk, or is known not to get there: whoever has the answer from a recording. */
   private onRecorded = () => {};
 
-  constructor(context: CallContext, incoming: Incoming, asked: Asked) {
+  constructor(context: CallContext, incoming: Incoming, asked: Asked, ended: EndOfTurn<EndedCall>) {
     this.context = context;
+    this.ended = ended;
     this.settings = context.settings;
     this.incoming = incoming;
     this.asked = asked;
@@ -386,47 +396,22 @@ class Call implements RoutedListener, Timed {
     this.signal.aborted = true;
     this.context.routing.deadlines.remove(this);
     const { run, caller, startNs } = this.asked;
-    const { runs, clock, ended } = this.context;
+    const { runs, clock } = this.context;
     this.errorType = this.hasLeft ? 'client_disconnected' : errorType;
     this.afterwards = then;
     this.endNs = clock.nowNs();
     const { agent: name, parentAgent: parent, role } = caller;
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
     if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, this.endNs);
-    ended.add(this);
+    this.ended.add(this);
   }
 
-  /** Its span is made; when that is on disk, the caller gets what was held back. */
-  record(): void {
-    const { context } = this;
-    const finish = (isRecorded: boolean) => {
-      context.unrecorded.end();
-      this.state = 'recorded';
-      if (isRecorded) this.afterwards();
-      else this.answer.destroy();
-      this.onRecorded();
-    };
-    const failed = (error: unknown) => {
-      context.log.error({ err: error }, 'a call could not be recorded');
-      finish(false);
-    };
-    try {
-      recordCall(context, {
-        settings: this.settings,
-        asked: this.asked,
-        attempts: this.attempts,
-        replayed: this.replayed,
-        limits: this.limits,
-        tap: this.tap,
-        status: this.status,
-        errorType: this.errorType,
-        firstChunkNs: this.firstChunkNs,
-        endNs: this.endNs,
-        pieces: this.pieces,
-      }).then(finish, failed);
-    } catch (error) {
-      failed(error);
-    }
+  /** Its span is on disk, or will not be: the caller gets what was held back, or nothing more. */
+  recorded(isRecorded: boolean): void {
+    this.state = 'recorded';
+    if (isRecorded) this.afterwards();
+    else this.answer.destroy();
+    this.onRecorded();
   }
 }
 

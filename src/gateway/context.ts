@@ -2,7 +2,6 @@ import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
-import type { EndOfTurn } from './end-of-turn.ts';
 import type { Replay } from './idempotency/replay.ts';
 import type { IdentityOptions } from './identity.ts';
 import type { InferenceMetrics } from './inference-metrics.ts';
@@ -52,8 +51,6 @@ export interface CallContext {
   log: Logger;
   /** Calls whose span is still to come. */
   unrecorded: UnderWay;
-  /** Calls that are over, and whose span is to be made. */
-  ended: EndOfTurn<{ record(): void }>;
 }
 
 export function settingsOf(config: Config): Settings {

@@ -4,11 +4,11 @@
  * takes about half as long as among everything else that happens to them.
  */
 export class EndOfTurn<Item> {
-  private readonly work: (item: Item) => void;
+  private readonly work: (items: readonly Item[]) => void;
   private items: Item[] = [];
 
   /** `work` must not throw. */
-  constructor(work: (item: Item) => void) {
+  constructor(work: (items: readonly Item[]) => void) {
     this.work = work;
   }
 
@@ -19,6 +19,6 @@ export class EndOfTurn<Item> {
   private run(): void {
     const { items } = this;
     this.items = [];
-    for (const item of items) this.work(item);
+    this.work(items);
   }
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LoopscopeError } from '../errors.ts';
 import { answerError, toGatewayError } from './answer-error.ts';
 import { readBody } from './body.ts';
-import { handleCall } from './call.ts';
+import { callHandler } from './call.ts';
 import type { CallContext } from './context.ts';
 import { pathPattern } from './path-pattern.ts';
 import type { Protocol } from './protocol.ts';
@@ -15,12 +15,14 @@ export function requestListener(
   isClosing: () => boolean,
   metrics: () => string | Promise<string>,
 ) {
+  const handleCall = callHandler(context);
+
   async function handle(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const route = routeOf(context, message);
     if (route === undefined) return await serveOwn(message, response);
     if (isClosing()) response.setHeader('connection', 'close');
     const body = await readBody(message);
-    if (route.to === 'provider') return await handleCall(context, route, { message, body, response });
+    if (route.to === 'provider') return await handleCall(route, { message, body, response });
     if (message.method !== 'POST') throw unknownPath(message);
     const said = await handleStatement(context, route, { headers: message.headers, body });
     answer(response, 202, 'application/json', JSON.stringify(said));

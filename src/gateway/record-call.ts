@@ -6,6 +6,7 @@ import { callSpan } from './call-span.ts';
 import { type CallContext, configuredProvider, type Settings } from './context.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
 import type { Usage } from './protocol.ts';
+import type { SpanDraft } from './record/span-draft.ts';
 import type { FailureReason } from './routing/failure.ts';
 import type { AttemptNotice } from './routing/routed-call.ts';
 import type { StreamPieces } from './stream-pieces.ts';
@@ -13,46 +14,87 @@ import type { Tap, TapResult } from './tap.ts';
 
 /** A call that is over. */
 export interface EndedCall {
-  settings: Settings;
-  asked: Asked;
-  attempts: readonly AttemptNotice[];
+  readonly settings: Settings;
+  readonly asked: Asked;
+  readonly attempts: readonly AttemptNotice[];
   /** Where other calls may get the same answer: whether it was the first of them. */
-  replayed: Replayed | undefined;
+  readonly replayed: Replayed | undefined;
   /** `undefined` for one that came to nothing before they were asked. */
-  limits: CallLimits | undefined;
-  tap: Tap | undefined;
-  status: number | undefined;
+  readonly limits: CallLimits | undefined;
+  readonly tap: Tap | undefined;
+  readonly status: number | undefined;
   /** What went wrong on the way. */
-  errorType: string | undefined;
-  firstChunkNs: bigint | undefined;
-  endNs: bigint;
-  pieces: StreamPieces | undefined;
+  readonly errorType: string | undefined;
+  readonly firstChunkNs: bigint | undefined;
+  readonly endNs: bigint;
+  readonly pieces: StreamPieces | undefined;
+  /** Told once whether its spans are on disk. */
+  recorded(isRecorded: boolean): void;
+}
+
+/** The same, read. */
+interface ReadCall {
+  call: EndedCall;
+  tap: TapResult;
+  usage: Usage | undefined;
+  costUsd: number | undefined;
+  span: SpanDraft;
 }
 
 /**
- * What a call came to: settles its limits, counts it, and writes its spans. Resolves with whether these are on disk.
+ * Records calls that ended together: writes their spans, lets their answers go out, and then, when nobody waits any more,
+ * settles their limits and counts them. What goes wrong with one call does not with the others.
  */
-export function recordCall(context: CallContext, call: EndedCall): Promise<boolean> {
-  const read = call.tap?.end() ?? NOTHING_READ;
-  return read instanceof Promise
-    ? read.then((late) => recordRead(context, call, late))
-    : recordRead(context, call, read);
+export function recordCalls(context: CallContext, calls: readonly EndedCall[]): void {
+  const read: ReadCall[] = [];
+  for (const call of calls)
+    try {
+      const tap = call.tap?.end() ?? NOTHING_READ;
+      if (tap instanceof Promise)
+        tap
+          .then((late) => write(context, [readCall(context, call, late)]))
+          .catch((e) => fail(context, call, e));
+      else read.push(readCall(context, call, tap));
+    } catch (error) {
+      fail(context, call, error);
+    }
+  write(context, read);
 }
 
-function recordRead(context: CallContext, call: EndedCall, tap: TapResult): Promise<boolean> {
+function write(context: CallContext, read: readonly ReadCall[]): void {
+  const spans: SpanDraft[] = [];
+  for (const { span, call } of read) spans.push(span, ...attemptSpans(span, call.attempts));
+  const isRecorded = context.recorder.record(spans);
+  if (isRecorded instanceof Promise) void isRecorded.then((late) => finish(context, read, late));
+  else finish(context, read, isRecorded);
+}
+
+function finish(context: CallContext, read: readonly ReadCall[], isRecorded: boolean): void {
+  for (const { call } of read) call.recorded(isRecorded);
+  for (const one of read) {
+    settleLimits(one);
+    count(context, one);
+    context.unrecorded.end();
+  }
+}
+
+function fail(context: CallContext, call: EndedCall, error: unknown): void {
+  context.log.error({ err: error }, 'a call could not be recorded');
+  call.recorded(false);
+  context.unrecorded.end();
+}
+
+function readCall(context: CallContext, call: EndedCall, tap: TapResult): ReadCall {
   const { settings, asked, attempts, replayed, status, errorType, firstChunkNs, endNs, pieces } = call;
   if (tap.skipped) context.metrics.unread(tap.skipped);
   const isFollower = replayed?.kind === 'follow';
   if (replayed?.kind === 'first' && (tap.errorType !== undefined || tap.answer?.complete === false))
     replayed.recorder.discard();
-  const target = attempts.at(-1)?.target;
-  const provider = target?.provider ?? asked.route.provider;
-  const { api, endpoint } = configuredProvider(settings, provider);
+  const { target, provider, api, endpoint } = lastAsked(call);
   // Whoever got the answer of another call used nothing.
   const usage = isFollower ? undefined : tap.answer?.usage;
   const model = tap.answer?.model ?? target?.model ?? asked.request?.model;
   const costUsd = usage && settings.prices.costUsd(provider, model, usage, context.clock.now());
-  settleLimits(call, tap, costUsd);
   const span = callSpan({
     asked,
     providerName: api.telemetryName,
@@ -68,8 +110,13 @@ function recordRead(context: CallContext, call: EndedCall, tap: TapResult): Prom
     pieces: pieces?.toJson(),
     origin: isFollower ? replayed.reader.origin : undefined,
   });
+  return { call, tap, usage, costUsd, span };
+}
+
+function count(context: CallContext, { call, tap, usage, span }: ReadCall): void {
+  const { settings, asked, attempts, status, firstChunkNs, endNs } = call;
   countCall(context, settings.accessLog, asked, {
-    provider: api.telemetryName,
+    provider: lastAsked(call).api.telemetryName,
     status,
     errorType: span.error,
     endNs,
@@ -78,15 +125,17 @@ function recordRead(context: CallContext, call: EndedCall, tap: TapResult): Prom
     servedModel: tap.answer?.model,
     attempts: attempts.length,
   });
-  return context.recorder.record([span, ...attemptSpans(span, attempts)]);
+}
+
+/** Whom the call went to last, or would have gone to. */
+function lastAsked({ settings, asked, attempts }: EndedCall) {
+  const target = attempts.at(-1)?.target;
+  const provider = target?.provider ?? asked.route.provider;
+  return { target, provider, ...configuredProvider(settings, provider) };
 }
 
 /** What the call came to takes the place of what was held for it. */
-function settleLimits(
-  { limits, attempts }: EndedCall,
-  { answer }: TapResult,
-  costUsd: number | undefined,
-): void {
+function settleLimits({ call: { limits, attempts }, tap: { answer }, costUsd }: ReadCall): void {
   const last = attempts.at(-1);
   if (!last) limits?.release();
   else if (usedNothing(last)) limits?.settle(last.target, NOTHING_USED);

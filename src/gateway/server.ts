@@ -7,7 +7,6 @@ import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { KeyRing } from '../registry/key.ts';
 import { type CallContext, routerOptions, settingsOf } from './context.ts';
-import { EndOfTurn } from './end-of-turn.ts';
 import { requestListener } from './http.ts';
 import { openReplay } from './idempotency/open.ts';
 import type { Registry } from './identity.ts';
@@ -141,7 +140,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     clock,
     log,
     unrecorded: new UnderWay(),
-    ended: new EndOfTurn((call) => call.record()),
   };
   let closing: Promise<void> | undefined;
   const metrics = () => metricsText(context);

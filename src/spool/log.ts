@@ -60,6 +60,12 @@ interface Group {
   done: PromiseWithResolvers<void>;
 }
 
+/** The segment that is written to. */
+interface Current {
+  segment: Segment;
+  file: OpenFile;
+}
+
 const sizeOf = ({ payload }: Entry) => payload.length + RECORD_HEADER_BYTES;
 
 export class SpoolLog {
@@ -69,7 +75,7 @@ export class SpoolLog {
   private readonly salt: Salt;
   private nextNumber: number;
   private nextSequence: number;
-  private current: { segment: Segment; file: OpenFile } | undefined;
+  private current: Current | undefined;
   /** What was committed last, for who reads it at once. */
   readonly recent: RecentRecords;
   private readonly scratch = new Scratch();
@@ -98,9 +104,22 @@ export class SpoolLog {
     return this.nextSequence - 1;
   }
 
-  /** Resolves when the request is durable. Rejects with the disk's error; then it is not, and may come again. */
-  append(entry: Entry): Promise<void> {
+  /**
+   * Returns when the request is durable, where the file takes it at once; gives a promise of that where it has to wait.
+   * Rejects with the disk's error; then it is not, and may come again.
+   */
+  append(entry: Entry): undefined | Promise<void> {
     const size = sizeOf(entry);
+    const { current } = this;
+    if (!this.busy && current?.file.writeNow && size <= this.room) {
+      try {
+        this.commitNow(current, { entries: [entry], size });
+        return undefined;
+      } catch (error) {
+        this.committing = this.commitAll({ error });
+        return Promise.reject(error);
+      }
+    }
     let group = this.waiting.at(-1);
     if (!group || group.size + size > this.options.segmentBytesMax - SEGMENT_HEADER_BYTES) {
       group = { entries: [], size: 0, done: Promise.withResolvers() };
@@ -124,9 +143,11 @@ export class SpoolLog {
     await this.seal();
   }
 
-  private async commitAll(): Promise<void> {
-    const { clock, commitMs, onError } = this.options;
+  /** `failed`: what was written at once, and was not. */
+  private async commitAll(failed?: { error: unknown }): Promise<void> {
+    const { clock, commitMs } = this.options;
     this.busy = true;
+    if (failed) await this.abandon(failed.error);
     while (this.waiting.length > 0) {
       const pause = Math.min(commitMs, this.lastCommitAt + commitMs - clock.now());
       if (pause > 0) await clock.sleep(pause);
@@ -139,8 +160,7 @@ export class SpoolLog {
         await this.commit(group);
         group.done.resolve();
       } catch (error) {
-        onError(error);
-        await this.abandon();
+        await this.abandon(error);
         group.done.reject(error);
       }
     }
@@ -154,19 +174,30 @@ export class SpoolLog {
 
   private async commit(group: Group): Promise<void> {
     if (group.size > this.room) await this.seal();
-    const { segment, file } = this.current ?? (await this.openSegment());
-    const next = this.encode(group);
-    if (file.writeNow) file.writeNow(next.bytes, segment.committed);
+    const current = this.current ?? (await this.openSegment());
+    const { segment, file } = current;
+    if (file.writeNow) this.commitNow(current, group);
     else {
+      const next = this.encode(group);
       await file.write(next.bytes, segment.committed);
       await file.datasync();
+      this.committed(segment, next);
     }
-    this.committed(segment, next);
     if (this.room <= 0) await this.seal();
   }
 
+  private commitNow({ segment, file }: Current, group: Pick<Group, 'entries' | 'size'>): void {
+    const next = this.encode(group);
+    file.writeNow!(next.bytes, segment.committed);
+    this.committed(segment, next);
+  }
+
   /** The group as it will stand in the file. The bytes are good until the next are asked for. */
-  private encode({ entries, size }: Group): { bytes: Buffer; records: SpoolRecord[]; ends: number[] } {
+  private encode({ entries, size }: Pick<Group, 'entries' | 'size'>): {
+    bytes: Buffer;
+    records: SpoolRecord[];
+    ends: number[];
+  } {
     const timeMs = Math.max(0, Math.floor(this.options.clock.now()));
     const bytes = this.scratch.take(size);
     const records: SpoolRecord[] = [];
@@ -192,7 +223,7 @@ export class SpoolLog {
     this.options.onCommit(records.length);
   }
 
-  private async openSegment(): Promise<{ segment: Segment; file: OpenFile }> {
+  private async openSegment(): Promise<Current> {
     const { files, folder, spoolId } = this.options;
     const number = this.nextNumber++;
     const path = segmentPath(folder, number);
@@ -222,7 +253,8 @@ export class SpoolLog {
   }
 
   /** After a failure: cuts off what was not committed, if the disk lets us, and goes on in a new segment. */
-  private async abandon(): Promise<void> {
+  private async abandon(error: unknown): Promise<void> {
+    this.options.onError(error);
     if (!this.current) return;
     const { segment, file } = this.current;
     await file.truncate(segment.committed).catch(this.options.onError);

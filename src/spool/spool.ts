@@ -84,7 +84,8 @@ export interface SpoolFigures {
 }
 
 export interface Spool {
-  append(digest: string, chunks: readonly Chunk[]): Promise<Kept>;
+  /** At once where the disk takes it at once, and where it is refused. */
+  append(digest: string, chunks: readonly Chunk[]): Kept | Promise<Kept>;
   /** Resolves when all that is acknowledged now is delivered. Rejects with the signal's reason. */
   flush(signal?: AbortSignal): Promise<void>;
   /** Why nothing is delivered now; `undefined` when all is well. */
@@ -195,14 +196,15 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       return undefined;
     };
 
-    const append = (digest: string, chunks: readonly Chunk[]): Promise<Kept> => {
+    const append = (digest: string, chunks: readonly Chunk[]): Kept | Promise<Kept> => {
       const payload = payloadOf(chunks);
       const refused = refusal(payload);
-      if (refused) return Promise.resolve(refused);
-      return spoolLog.append({ digest, payload: payload! }).then((): Kept => {
+      if (refused) return refused;
+      const kept = (): Kept => {
         digests.add({ digest, timeMs: clock.now() });
         return KEPT;
-      }, diskFailed);
+      };
+      return spoolLog.append({ digest, payload: payload! })?.then(kept, diskFailed) ?? kept();
     };
 
     /** As `append`, for senders that come again: one that does while its first request is being written waits for that. */
@@ -213,7 +215,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
         const outcome = await first;
         return outcome.kind === 'kept' ? { kind: 'repeated' } : outcome;
       }
-      const kept = append(digest, chunks).finally(() => underWay.delete(digest));
+      const kept = Promise.resolve(append(digest, chunks)).finally(() => underWay.delete(digest));
       underWay.set(digest, kept);
       return await kept;
     };

@@ -37,8 +37,11 @@ export interface RecorderFigures extends DeliverFigures {
 }
 
 export interface Recorder {
-  /** Resolves with whether the spans are on disk. Never rejects. */
-  record(spans: readonly SpanDraft[]): Promise<boolean>;
+  /**
+   * Whether the spans are on disk: at once where the disk takes them at once. Spans that are recorded together are
+   * delivered together, as far as they are not large.
+   */
+  record(spans: readonly SpanDraft[]): boolean | Promise<boolean>;
   /** Why no span can be kept now; `undefined` while it can. */
   whyNot(): string | undefined;
   /** Why nothing is delivered now; `undefined` when all is well. */
@@ -94,50 +97,47 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
       return delivery;
     },
   });
-  const write = async (spans: readonly SpanDraft[]): Promise<boolean> => {
+  /** Those from `first` on. */
+  const write = (spans: readonly SpanDraft[], first = 0): boolean | Promise<boolean> => {
     let isKept = true;
-    for (let first = 0; first < spans.length; ) {
-      const { bytes, end } = encoder.encode(spans, first, TOGETHER_BYTES_MAX);
-      const chunk = { table: TABLE, format: 'OTLP', rows: end - first, partitions: [], bytes };
-      first = end;
-      isKept = (await keep(chunk)) && isKept;
+    for (let at = first; at < spans.length; ) {
+      const { bytes, end } = encoder.encode(spans, at, TOGETHER_BYTES_MAX);
+      const kept = keep({ table: TABLE, format: 'OTLP', rows: end - at, partitions: [], bytes });
+      if (kept instanceof Promise) return both(isKept, kept, end, spans);
+      isKept &&= kept;
+      at = end;
     }
     return isKept;
   };
-  const keep = async (chunk: Chunk): Promise<boolean> => {
-    // Not of what is in it: the same statement twice is two records.
-    const digest = clock.randomHex(32);
-    for (let n = 1; ; n++) {
-      const kept = await spool.append(digest, [chunk]);
-      if (kept.kind === 'kept' || kept.kind === 'repeated') return true;
-      if (n === TRIES_MAX || kept.kind !== 'disk_failed') {
-        unwritten += chunk.rows;
-        log.error({ reason: kept.message, spans: chunk.rows }, 'spans could not be written');
-        return false;
-      }
+  const both = async (before: boolean, kept: Promise<boolean>, end: number, spans: readonly SpanDraft[]) => {
+    const all = [before, await kept, await write(spans, end)];
+    return !all.includes(false);
+  };
+  const keep = (chunk: Chunk): boolean | Promise<boolean> => {
+    const kept = append(chunk);
+    return !(kept instanceof Promise) && kept.kind === 'kept' ? true : insist(chunk, kept);
+  };
+  // The digest is not of what is in it: the same statement twice is two records.
+  const append = (chunk: Chunk) => spool.append(clock.randomHex(32), [chunk]);
+  const insist = async (chunk: Chunk, first: ReturnType<typeof append>): Promise<boolean> => {
+    let kept = await first;
+    for (let n = 1; kept.kind === 'disk_failed' && n < TRIES_MAX; n++) {
       await clock.sleep(RETRY_MS);
+      kept = await append(chunk);
     }
+    if (kept.kind === 'kept' || kept.kind === 'repeated') return true;
+    unwritten += chunk.rows;
+    log.error({ reason: kept.message, spans: chunk.rows }, 'spans could not be written');
+    return false;
   };
-  /** What is recorded at once is written at once. */
-  let together: { spans: SpanDraft[]; written: Promise<boolean> } | undefined;
   const underWay = new UnderWay();
-  const begin = () => {
-    const spans: SpanDraft[] = [];
-    underWay.begin();
-    const written = Promise.resolve()
-      .then(() => {
-        together = undefined;
-        return write(spans);
-      })
-      .finally(() => underWay.end());
-    return { spans, written };
-  };
   return {
     record: (spans) => {
       if (elsewhere) for (const span of spans) elsewhere.emit(span);
-      together ??= begin();
-      for (const span of spans) together.spans.push(span);
-      return together.written;
+      const written = write(spans);
+      if (!(written instanceof Promise)) return written;
+      underWay.begin();
+      return written.finally(() => underWay.end());
     },
     whyNot: () => {
       const { bytes } = spool.figures();
