@@ -1,12 +1,13 @@
 import { errorBody, readError } from './anthropic/errors.ts';
 import { isMessageOpening, MessageStream } from './anthropic/message-stream.ts';
-import { readAnswer, readRequest } from './anthropic/messages.ts';
+import { readAnswer, readContent, readRequest } from './anthropic/messages.ts';
 import type { Operation, Protocol } from './protocol.ts';
 
 /** Anthropic's messages. */
 const messages: Operation = {
   name: 'chat',
   readRequest,
+  readContent,
   readAnswer,
   readStream: (textCharsMax) => new MessageStream(textCharsMax),
   isOpening: isMessageOpening,

@@ -19,7 +19,7 @@ export interface Asked {
   caller: Caller;
   /** How to read it; `undefined` for what is no model call. */
   operation: Operation | undefined;
-  /** The body of a model call. */
+  /** The body of a model call, until all of it was read. */
   json: unknown;
   request: RequestFacts | undefined;
   /** `undefined` for a probe and for a replay's call, and for what is no model call and came while no run was open. */

@@ -1,19 +1,22 @@
-import { contentHash, inputHash } from '../records/normalize.ts';
-import { A, REPLAY_RECORD_PREFIX } from '../span/attributes.ts';
+import { A } from '../span/attributes.ts';
 import { LIMITS } from '../span/limits.ts';
 import type { Asked } from './asked.ts';
+import { addText, type Capture, captureOf, fitting } from './content-attributes.ts';
 import type { Caller } from './identity.ts';
 import { pathPattern } from './path-pattern.ts';
-import { type AnswerFacts, type RequestFacts, toJson, type Usage } from './protocol.ts';
+import { type AnswerFacts, toJson, type Usage } from './protocol.ts';
 import type { ProviderTarget } from './provider.ts';
-import { Attributes, type SpanDraft } from './record/span-draft.ts';
+import type { SpanDraft } from './record/span-draft.ts';
+import type { RequestPart } from './request-part.ts';
 import { agentOf } from './runs.ts';
 import type { TapResult } from './tap.ts';
 import { readVerdict } from './verdict.ts';
+import { versionFor } from './versions.ts';
 
 /** A model call, or another request below a provider, as it is recorded. */
 export interface CallRecord {
   asked: Asked;
+  part: RequestPart;
   /** `gen_ai.provider.name`, and where it was reached. */
   providerName: string;
   endpoint: ProviderTarget;
@@ -34,37 +37,13 @@ export interface CallRecord {
   origin: { traceId: string; spanId: string } | undefined;
 }
 
-/** Characters of the hashes that stand for a prompt's or a tool list's version. */
-const VERSION_CHARS = 12;
-
-/** The span of a call. What is not known is not on it. */
+/** The span of a call. What is not known is not on it. It takes the request's part over. */
 export function callSpan(record: CallRecord): SpanDraft {
   const { asked } = record;
   const { caller, run, traceId, operation, request, route } = asked;
   const errorType = errorTypeOf(record);
-  const attributes = new Attributes();
-  attributes.add(A.loop, caller.loop);
-  attributes.add(A.runId, run?.runId);
-  attributes.add(A.registered, caller.definition !== undefined);
-  const kind = operation ? 'call' : 'request';
-  attributes.add(A.record, caller.replay === undefined ? kind : `${REPLAY_RECORD_PREFIX}${kind}`);
-  attributes.add(A.operation, operation?.name);
+  const { attributes, missing } = record.part;
   attributes.add(A.provider, record.providerName);
-  attributes.add(A.agentName, caller.agent);
-  attributes.add(A.agentRole, caller.role);
-  attributes.add(A.parentAgent, caller.parentAgent);
-  if (asked.isNested) attributes.add(A.nestedAgent, true);
-  attributes.add(A.conversationId, caller.conversationId ?? request?.conversationId);
-  attributes.add(A.itemId, caller.itemId);
-  if (caller.probe !== undefined) {
-    attributes.add(A.probe, true);
-    attributes.add(A.probeSuite, caller.probe);
-    attributes.add(A.probeRunId, caller.runId);
-  }
-  if (caller.replay !== undefined) {
-    attributes.add(A.replayRunId, caller.replay);
-    attributes.add(A.replayOf, caller.runId);
-  }
   attributes.add(A.serverAddress, record.endpoint.address);
   attributes.add(A.serverPort, record.endpoint.port);
   attributes.add(A.httpStatus, record.status);
@@ -74,12 +53,11 @@ export function callSpan(record: CallRecord): SpanDraft {
   if (record.attempts > 1) attributes.add(A.attempts, record.attempts);
   attributes.add(A.replayedTraceId, record.origin?.traceId);
   attributes.add(A.replayedSpanId, record.origin?.spanId);
-  const missing: Missing = {};
-  if (request) addRequest(attributes, asked, request, missing);
-  if (record.tap.answer) addAnswer(attributes, record, record.tap.answer, errorType, missing);
+  if (record.part.tools !== undefined && captureOf(caller) === 'full') addTools(record.part, run?.toolsTold);
+  if (record.tap.answer) addAnswer(record, record.tap.answer, errorType);
   else if (record.tap.skipped)
     missing.output = record.tap.skipped === 'too_large' ? 'too_large' : 'not_recorded';
-  addMissing(attributes, captureOf(caller), request, missing);
+  if (request) addMissing(record.part, captureOf(caller));
   const name =
     operation === undefined
       ? `${asked.method} ${pathPattern(route.path)}`
@@ -108,50 +86,9 @@ function errorTypeOf({ errorType, tap, status, asked }: CallRecord): string | un
   return tap.answer && !tap.answer.complete ? 'stream_interrupted' : undefined;
 }
 
-function addRequest(
-  attributes: Attributes,
-  { caller, operation, route, run }: Asked,
-  request: RequestFacts,
-  missing: Missing,
-): void {
-  const { systemText, tools, userText } = request;
-  const capture = captureOf(caller);
-  attributes.add(A.api, operation?.apiType ?? (route.protocol.api === 'anthropic' ? 'messages' : undefined));
-  attributes.add(A.requestModel, request.model);
-  attributes.add(A.requestStream, request.stream);
-  attributes.add(A.requestMaxTokens, request.maxTokens);
-  attributes.add(A.requestTemperature, request.temperature);
-  attributes.add(A.requestTopP, request.topP);
-  attributes.add(A.requestTopK, request.topK);
-  attributes.add(A.requestFrequencyPenalty, request.frequencyPenalty);
-  attributes.add(A.requestPresencePenalty, request.presencePenalty);
-  attributes.add(A.requestSeed, request.seed);
-  attributes.add(A.requestChoices, request.choices);
-  attributes.add(A.requestStopSequences, request.stop);
-  attributes.add(A.requestReasoning, request.reasoning);
-  attributes.add(A.requestResponseFormat, request.responseFormat);
-  attributes.add(A.requestToolChoice, request.toolChoice);
-  attributes.add(A.promptVersion, caller.promptVersion ?? versionOf(systemText));
-  attributes.add(A.toolsVersion, caller.toolsVersion ?? versionOf(tools));
-  if (capture !== 'off' && userText !== '') attributes.add(A.inputHash, inputHash(userText));
-  addText(attributes, capture, userText, A.inputText, A.inputTextHash);
-  if (capture !== 'full') return;
-  const messages = fitting(toJson(request.messages()));
-  attributes.add(A.inputMessages, messages);
-  if (messages === undefined) missing.input = 'too_large';
-  // What the provider keeps of the conversation never came this way.
-  else if (request.previousResponseId ?? request.conversationId) missing.input = 'kept_by_provider';
-  if (tools !== undefined) addTools(attributes, tools, run?.toolsTold, missing);
-}
-
 /** Tools in full with the first of a run's calls that are offered the same, and where they are with the others. */
-function addTools(
-  attributes: Attributes,
-  tools: string,
-  told: Set<string> | undefined,
-  missing: Missing,
-): void {
-  const { list } = versionFor(tools);
+function addTools({ attributes, tools, missing }: RequestPart, told: Set<string> | undefined): void {
+  const { list } = versionFor(tools!);
   if (told?.has(list)) {
     attributes.add(TOOLS_HASH, list);
     return;
@@ -168,12 +105,11 @@ const TOOLS_HASH = `${A.contentHashes}.${A.toolDefinitions}`;
 const TOOLS_TOLD_MAX = 32;
 
 function addAnswer(
-  attributes: Attributes,
-  { asked: { caller, request }, usage, costUsd, pieces }: CallRecord,
+  { asked: { caller }, part, usage, costUsd, pieces }: CallRecord,
   answer: AnswerFacts,
   errorType: string | undefined,
-  missing: Missing,
 ): void {
+  const { attributes, missing } = part;
   const { finishReasons } = answer;
   const capture = captureOf(caller);
   attributes.add(A.responseId, answer.id);
@@ -194,31 +130,19 @@ function addAnswer(
     attributes.add(A.outputMessages, messages);
     if (messages === undefined) missing.output = 'too_large';
   }
-  if (errorType === undefined) addVerdict(attributes, caller, answer, request);
+  if (errorType === undefined) addVerdict(part, caller, answer);
 }
 
 /** The verdict in a checker's own answer, where the registry says how to read it. */
-function addVerdict(
-  attributes: Attributes,
-  caller: Caller,
-  answer: AnswerFacts,
-  request: RequestFacts | undefined,
-): void {
+function addVerdict({ attributes, promptVersion }: RequestPart, caller: Caller, answer: AnswerFacts): void {
   if (caller.role !== 'checker') return;
   const rule = caller.definition?.agents.find((agent) => agent.name === caller.agent)?.verdict;
   const pass = rule && readVerdict(rule, answer.text);
   if (pass === undefined) return;
   attributes.add(A.verdictPass, pass);
   attributes.add(A.checkerName, caller.agent);
-  attributes.add(A.checkerVersion, caller.promptVersion ?? versionOf(request?.systemText));
+  attributes.add(A.checkerVersion, promptVersion);
 }
-
-type Capture = 'off' | 'hashed' | 'full';
-
-const captureOf = (caller: Caller): Capture => caller.definition?.capture ?? 'full';
-
-/** Content that is not on the span, and why. */
-type Missing = Partial<Record<'input' | 'output' | 'tool_definitions', string>>;
 
 const NOTHING_CAPTURED = JSON.stringify({ input: 'not_captured', output: 'not_captured' });
 const NOTHING_NOR_TOOLS = JSON.stringify({
@@ -227,60 +151,8 @@ const NOTHING_NOR_TOOLS = JSON.stringify({
   tool_definitions: 'not_captured',
 });
 
-function addMissing(
-  attributes: Attributes,
-  capture: Capture,
-  request: RequestFacts | undefined,
-  missing: Missing,
-): void {
-  if (request === undefined) return;
+function addMissing({ attributes, missing, tools }: RequestPart, capture: Capture): void {
   if (capture !== 'full')
-    attributes.add(A.missing, request.tools === undefined ? NOTHING_CAPTURED : NOTHING_NOR_TOOLS);
+    attributes.add(A.missing, tools === undefined ? NOTHING_CAPTURED : NOTHING_NOR_TOOLS);
   else if (Object.keys(missing).length > 0) attributes.add(A.missing, JSON.stringify(missing));
-}
-
-/** An agent says the same system prompt with every call, and is offered the same tools. */
-interface Version {
-  version: string;
-  /** The hash of it all, as the list that a span has in its place. */
-  list: string;
-}
-const versions = new Map<string, Version>();
-const VERSIONS_MAX = 256;
-const VERSION_TEXT_LENGTH_MAX = 256 * 1024;
-
-const versionOf = (text: string | undefined): string | undefined =>
-  text ? versionFor(text).version : undefined;
-
-function versionFor(text: string): Version {
-  const known = versions.get(text);
-  if (known !== undefined) return known;
-  const hash = contentHash(text);
-  const made = { version: hash.slice(0, VERSION_CHARS), list: JSON.stringify([hash]) };
-  if (text.length <= VERSION_TEXT_LENGTH_MAX) {
-    if (versions.size >= VERSIONS_MAX) versions.delete(versions.keys().next().value!);
-    versions.set(text, made);
-  }
-  return made;
-}
-
-function addText(
-  attributes: Attributes,
-  capture: Capture,
-  text: string,
-  textName: string,
-  hashName: string,
-): void {
-  if (capture === 'off' || text === '') return;
-  const whole = capture === 'full' ? fitting(text) : undefined;
-  if (whole === undefined) attributes.add(hashName, contentHash(text));
-  else attributes.add(textName, whole);
-}
-
-/** Content that an attribute has room for; half a document would be read as a whole one. */
-function fitting(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const { attributeValueBytesMax } = LIMITS;
-  const mayBeLonger = 3 * text.length > attributeValueBytesMax;
-  return mayBeLonger && Buffer.byteLength(text) > attributeValueBytesMax ? undefined : text;
 }

@@ -13,6 +13,7 @@ import { refusalError } from './limits/refusal.ts';
 import type { GatewayError } from './protocol.ts';
 import type { ProviderCall, ProviderRequest } from './provider.ts';
 import { type EndedCall, recordCalls } from './record-call.ts';
+import { type RequestPart, requestPart } from './request-part.ts';
 import type { CallRoute } from './route.ts';
 import { isEventStream } from './routing/answer-head.ts';
 import { callTargets } from './routing/attempts.ts';
@@ -37,7 +38,10 @@ import { openTap, type Tap } from './tap.ts';
 export function callHandler(
   context: CallContext,
 ): (route: CallRoute, incoming: Incoming) => void | Promise<void> {
-  const ended = new EndOfTurn<EndedCall>((calls) => recordCalls(context, calls));
+  const turns = {
+    begun: new EndOfTurn<Call>(describeCalls),
+    ended: new EndOfTurn<Call>((calls) => recordCalls(context, calls)),
+  };
   return async (route, incoming) => {
     const why = context.recorder.whyNot();
     if (why !== undefined) throw new LoopscopeError('overloaded', why);
@@ -47,7 +51,7 @@ export function callHandler(
     const found = identify(incoming.message.headers, route, identity, settings.strict, keyHeaders);
     const caller = found instanceof Promise ? await found : found;
     const asked = readAsked(context, route, incoming, caller, startNs);
-    await new Call(context, incoming, asked, ended).begin();
+    await new Call(context, incoming, asked, turns).begin();
   };
 }
 
@@ -62,8 +66,7 @@ class Call implements RoutedListener, Timed, EndedCall {
   private readonly incoming: Incoming;
   readonly asked: Asked;
   private readonly answer: CallerResponse;
-  /** Where it goes when it is over. */
-  private readonly ended: EndOfTurn<EndedCall>;
+  private readonly turns: Turns;
   readonly attempts: AttemptNotice[] = [];
   replayed: Replayed | undefined;
   limits: CallLimits | undefined;
@@ -75,6 +78,8 @@ class Call implements RoutedListener, Timed, EndedCall {
   /** Of a stream whose content is kept. */
   pieces: StreamPieces | undefined;
   firstChunkNs: bigint | undefined;
+  /** What its span says of the request, once that was read. */
+  private part: RequestPart | undefined;
   private state: 'under way' | 'settled' | 'recorded' = 'under way';
   /** How and when it ended, and what is to be done when that is on record. */
   errorType: string | undefined;
@@ -92,9 +97,9 @@ class Call implements RoutedListener, Timed, EndedCall {
   /** Told when its span is on disk, or is known not to get there: whoever has the answer from a recording. */
   private onRecorded = () => {};
 
-  constructor(context: CallContext, incoming: Incoming, asked: Asked, ended: EndOfTurn<EndedCall>) {
+  constructor(context: CallContext, incoming: Incoming, asked: Asked, turns: Turns) {
     this.context = context;
-    this.ended = ended;
+    this.turns = turns;
     this.settings = context.settings;
     this.incoming = incoming;
     this.asked = asked;
@@ -220,6 +225,7 @@ class Call implements RoutedListener, Timed, EndedCall {
     );
     if (first) first.drivenBy(call);
     else this.provider = call;
+    this.turns.begun.add(this);
     // It may have left while the call was put together.
     if (this.hasLeft && !first) call.cancel();
   }
@@ -403,7 +409,13 @@ class Call implements RoutedListener, Timed, EndedCall {
     const { agent: name, parentAgent: parent, role } = caller;
     const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
     if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, this.endNs);
-    this.ended.add(this);
+    this.turns.ended.add(this);
+  }
+
+  describe(): RequestPart {
+    this.part ??= requestPart(this.asked);
+    this.asked.json = undefined;
+    return this.part;
   }
 
   /** Its span is on disk, or will not be: the caller gets what was held back, or nothing more. */
@@ -413,6 +425,22 @@ class Call implements RoutedListener, Timed, EndedCall {
     else this.answer.destroy();
     this.onRecorded();
   }
+}
+
+/** Calls that are on their way, and those that are over: each kind is looked at when the event loop has heard all that is new. */
+interface Turns {
+  begun: EndOfTurn<Call>;
+  ended: EndOfTurn<Call>;
+}
+
+/** The larger part of a span is made while the provider works, as nobody waits for it then. */
+function describeCalls(calls: readonly Call[]): void {
+  for (const call of calls)
+    try {
+      call.describe();
+    } catch {
+      // it comes up again when the call is recorded, and is told there
+    }
 }
 
 /** Nothing is generated any more: the end comes at once, or the connection hangs. */

@@ -33,6 +33,7 @@ export interface Operation {
   /** `openai.api.type`, which tells OpenAI's two chats apart. */
   readonly apiType?: 'chat_completions' | 'responses';
   readRequest(body: unknown): RequestFacts;
+  readContent(body: unknown): RequestContent;
   readAnswer(body: unknown): AnswerFacts;
   /** The same from the first and last `ANSWER_END_BYTES` of an answer too large to be parsed, where they tell enough. */
   readEnds?(first: string, last: string): AnswerFacts;
@@ -71,6 +72,7 @@ export interface Message {
 
 export type Part = { type: string } & Record<string, unknown>;
 
+/** What a request asks for. */
 export interface RequestFacts {
   model?: string;
   stream?: boolean;
@@ -93,6 +95,10 @@ export interface RequestFacts {
   /** The conversation that the provider keeps, and the answer that this call goes on from. */
   conversationId?: string;
   previousResponseId?: string;
+}
+
+/** What a request says: of no use on the way to the provider, and the larger part of it. */
+export interface RequestContent {
   systemText: string;
   /** Text of all messages in the user's role; tool results are not the user's. */
   userText: string;

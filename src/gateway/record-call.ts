@@ -7,6 +7,7 @@ import { type CallContext, configuredProvider, type Settings } from './context.t
 import type { Outcome as Replayed } from './idempotency/replay.ts';
 import type { Usage } from './protocol.ts';
 import type { SpanDraft } from './record/span-draft.ts';
+import type { RequestPart } from './request-part.ts';
 import type { FailureReason } from './routing/failure.ts';
 import type { AttemptNotice } from './routing/routed-call.ts';
 import type { StreamPieces } from './stream-pieces.ts';
@@ -28,6 +29,8 @@ export interface EndedCall {
   readonly firstChunkNs: bigint | undefined;
   readonly endNs: bigint;
   readonly pieces: StreamPieces | undefined;
+  /** What is on its span already. */
+  describe(): RequestPart;
   /** Told once whether its spans are on disk. */
   recorded(isRecorded: boolean): void;
 }
@@ -97,6 +100,7 @@ function readCall(context: CallContext, call: EndedCall, tap: TapResult): ReadCa
   const costUsd = usage && settings.prices.costUsd(provider, model, usage, context.clock.now());
   const span = callSpan({
     asked,
+    part: call.describe(),
     providerName: api.telemetryName,
     endpoint: target?.endpoint ?? endpoint,
     endNs,

@@ -160,7 +160,7 @@ test('nothing that a caller or a provider sends makes reading it throw', () => {
   fc.assert(
     fc.property(fc.constantFrom(...operations), value, (operation, sent) => {
       const parsed: unknown = JSON.parse(JSON.stringify(sent));
-      JSON.stringify(operation.readRequest(parsed).messages());
+      JSON.stringify([operation.readRequest(parsed), operation.readContent(parsed).messages()]);
       JSON.stringify(operation.readAnswer(parsed).messages());
       for (const protocol of [openai, anthropic]) protocol.readError(parsed);
       const reader = operation.readStream(1000);

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { anthropic } from '../../src/gateway/anthropic.ts';
 import { openai } from '../../src/gateway/openai.ts';
-import type { RequestFacts } from '../../src/gateway/protocol.ts';
+import type { RequestContent, RequestFacts } from '../../src/gateway/protocol.ts';
 import { WIRES } from '../../src/replay/play/answers.ts';
 import type { Message } from '../../src/replay/recording.ts';
 
@@ -15,7 +15,7 @@ export interface ThinkingProvider {
 }
 
 export async function startThinkingProvider(
-  think: (request: RequestFacts) => Message,
+  think: (request: RequestFacts & RequestContent) => Message,
 ): Promise<ThinkingProvider> {
   const asked: string[] = [];
   let nth = 0;
@@ -35,7 +35,7 @@ export async function startThinkingProvider(
         id: String(++nth).padStart(24, '0'),
         createdS: 1_700_000_000,
         model: `${facts.model}-2025`,
-        output: [think(facts)],
+        output: [think({ ...facts, ...operation!.readContent(json) })],
         finishReasons: [],
         inputTokens: 100,
         outputTokens: 20,

@@ -216,17 +216,12 @@ test('a tier at other prices is told apart', () => {
 
 test('text completions are read, whole and as a stream', async () => {
   const completions = at('/completions');
-  const request = completions.readRequest({
-    model: 'm',
-    prompt: ['a', 'b'],
-    max_tokens: 5,
-    n: 2,
-    stream: true,
-  });
-  assert.equal(request.userText, 'a\nb');
+  const asked = { model: 'm', prompt: ['a', 'b'], max_tokens: 5, n: 2, stream: true };
+  const request = completions.readRequest(asked);
+  assert.equal(completions.readContent(asked).userText, 'a\nb');
   assert.deepEqual([request.maxTokens, request.choices, request.stream], [5, 2, true]);
-  assert.equal(completions.readRequest({ prompt: [[1, 2], [3]] }).userText, '');
-  assert.deepEqual(completions.readRequest({ prompt: [1, 2] }).messages(), []);
+  assert.equal(completions.readContent({ prompt: [[1, 2], [3]] }).userText, '');
+  assert.deepEqual(completions.readContent({ prompt: [1, 2] }).messages(), []);
   const body = {
     id: 'cmpl-1',
     object: 'text_completion',
@@ -248,13 +243,10 @@ test('text completions are read, whole and as a stream', async () => {
 
 test('embeddings have usage and a model, and no text', () => {
   const embeddings = at('/embeddings');
-  const request = embeddings.readRequest({
-    model: 'text-embedding-3-small',
-    input: ['a', 'b'],
-    dimensions: 2,
-  });
+  const asked = { model: 'text-embedding-3-small', input: ['a', 'b'], dimensions: 2 };
+  const request = embeddings.readRequest(asked);
   assert.deepEqual(
-    [request.model, request.userText, request.stream],
+    [request.model, embeddings.readContent(asked).userText, request.stream],
     ['text-embedding-3-small', 'a\nb', undefined],
   );
   const { messages, ...facts } = embeddings.readAnswer({
@@ -309,9 +301,10 @@ test('hostile answers are harmless: deep, huge, and named after what objects inh
   assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
   for (const path of ['/chat/completions', '/responses', '/completions', '/embeddings'])
     await readAll(openai, path, Buffer.from(sse(deep, proto, deep)));
-  chat.readRequest(
-    JSON.parse(
-      `{"messages":${'['.repeat(50_000)}${']'.repeat(50_000)},"tools":[${'['.repeat(50_000)}${']'.repeat(50_000)}]}`,
-    ),
-  );
+  for (const read of [chat.readRequest, chat.readContent])
+    read(
+      JSON.parse(
+        `{"messages":${'['.repeat(50_000)}${']'.repeat(50_000)},"tools":[${'['.repeat(50_000)}${']'.repeat(50_000)}]}`,
+      ),
+    );
 });

@@ -84,7 +84,7 @@ test('the model call is a chat by the conventions; looking at a stored response 
 });
 
 test('a request is read with its input as a text', () => {
-  const facts = responses.readRequest({
+  const asked = {
     model: 'gpt-5',
     instructions: 'Be brief.',
     input: 'What is 2+2?',
@@ -98,9 +98,9 @@ test('a request is read with its input as a text', () => {
     previous_response_id: 'resp_0',
     conversation: { id: 'conv_1' },
     tools: [{ type: 'function', name: 'f', parameters: {} }],
-  });
-  const { messages, ...said } = facts;
-  assert.deepEqual(said, {
+  };
+  const { messages, ...said } = responses.readContent(asked);
+  assert.deepEqual(responses.readRequest(asked), {
     model: 'gpt-5',
     stream: true,
     maxTokens: 50,
@@ -111,6 +111,8 @@ test('a request is read with its input as a text', () => {
     toolChoice: 'f',
     conversationId: 'conv_1',
     previousResponseId: 'resp_0',
+  });
+  assert.deepEqual(said, {
     systemText: 'Be brief.',
     userText: 'What is 2+2?',
     tools: '[{"type":"function","name":"f","parameters":{}}]',
@@ -122,7 +124,7 @@ test('a request is read with its input as a text', () => {
 });
 
 test('a request is read with its input as items: messages, calls, their results, reasoning', () => {
-  const facts = responses.readRequest({
+  const asked = {
     model: 'gpt-5',
     input: [
       { role: 'developer', content: 'Answer in German.' },
@@ -141,11 +143,12 @@ test('a request is read with its input as items: messages, calls, their results,
       { type: 'item_reference', id: 'x' },
     ],
     conversation: 'conv_2',
-  });
-  assert.equal(facts.systemText, 'Answer in German.');
-  assert.equal(facts.userText, 'Weather?\nAnd tomorrow?');
-  assert.equal(facts.conversationId, 'conv_2');
-  assert.deepEqual(facts.messages(), [
+  };
+  const content = responses.readContent(asked);
+  assert.equal(content.systemText, 'Answer in German.');
+  assert.equal(content.userText, 'Weather?\nAnd tomorrow?');
+  assert.equal(responses.readRequest(asked).conversationId, 'conv_2');
+  assert.deepEqual(content.messages(), [
     { role: 'developer', parts: [{ type: 'text', content: 'Answer in German.' }] },
     {
       role: 'user',

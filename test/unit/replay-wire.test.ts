@@ -55,7 +55,8 @@ describe('a call', () => {
     test(`in the words of ${api} is read as what it is`, () => {
       const body = JSON.parse(JSON.stringify(WIRES[api].request(asked(api)))) as Record<string, unknown>;
       const facts = operationOf(api).readRequest(body);
-      const read = { ...asked(api), input: facts.messages(), parameters: readParameters(api, body) };
+      const { tools, messages } = operationOf(api).readContent(body);
+      const read = { ...asked(api), input: messages(), parameters: readParameters(api, body) };
       assert.deepEqual(
         n.units(read.input).map(({ template }) => template),
         n.units(INPUT).map(({ template }) => template),
@@ -65,7 +66,7 @@ describe('a call', () => {
         [facts.model, facts.maxTokens, facts.temperature, facts.reasoning, facts.toolChoice],
         ['gpt-4o', 77, 0.5, 'low', 'look_up'],
       );
-      assert.equal(facts.tools, asked(api).toolDefinitions);
+      assert.equal(tools, asked(api).toolDefinitions);
     });
 
   for (const api of APIS)
@@ -78,12 +79,13 @@ describe('a call', () => {
         'openai',
       );
       const facts = operationOf(api).readRequest(next);
+      const { systemText, messages } = operationOf(api).readContent(next);
       assert.deepEqual(
-        [facts.model, facts.systemText, facts.temperature, facts.maxTokens],
+        [facts.model, systemText, facts.temperature, facts.maxTokens],
         ['other', 'Be kind.', 0, 77],
       );
       assert.deepEqual(next['metadata'], { kept: true });
-      assert.equal(n.units(facts.messages()).length, n.units(INPUT).length);
+      assert.equal(n.units(messages()).length, n.units(INPUT).length);
     });
 });
 

@@ -9,6 +9,7 @@ import {
   asWord,
   type Json,
   type Part,
+  type RequestContent,
   type RequestFacts,
   toJson,
   type Usage,
@@ -18,9 +19,6 @@ import {
 
 export function readRequest(value: unknown): RequestFacts {
   const body = asObject(value) ?? {};
-  const messages = asArray(body['messages']).map((m) => asObject(m) ?? {});
-  const systemText = plainText(body['system']);
-  const { tools } = body;
   const toolChoice = asObject(body['tool_choice']);
   return {
     model: asString(body['model']),
@@ -32,6 +30,15 @@ export function readRequest(value: unknown): RequestFacts {
     stop: asStop(body['stop_sequences']),
     reasoning: asWord(asObject(body['output_config'])?.['effort']),
     toolChoice: asWord(toolChoice?.['name'] ?? toolChoice?.['type']),
+  };
+}
+
+export function readContent(value: unknown): RequestContent {
+  const body = asObject(value) ?? {};
+  const messages = asArray(body['messages']).map((m) => asObject(m) ?? {});
+  const systemText = plainText(body['system']);
+  const { tools } = body;
+  return {
     systemText,
     userText: messages
       .filter((m) => m['role'] === 'user')

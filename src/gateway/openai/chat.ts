@@ -11,6 +11,7 @@ import {
   type Message,
   type Operation,
   type Part,
+  type RequestContent,
   type RequestFacts,
   toJson,
 } from '../protocol.ts';
@@ -22,12 +23,17 @@ export const chat: Operation = {
   name: 'chat',
   apiType: 'chat_completions',
   readRequest,
+  readContent,
   readAnswer,
   readStream: (textCharsMax) => new ChoiceStream(textCharsMax),
   isOpening: isChoiceOpening,
 };
 
 function readRequest(value: unknown): RequestFacts {
+  return readSampling(asObject(value) ?? {});
+}
+
+function readContent(value: unknown): RequestContent {
   const body = asObject(value) ?? {};
   const messages = asArray(body['messages']).map((m) => asObject(m) ?? {});
   const textOf = (...roles: string[]) =>
@@ -38,7 +44,6 @@ function readRequest(value: unknown): RequestFacts {
       .join('\n');
   const tools = body['tools'] ?? body['functions'];
   return {
-    ...readSampling(body),
     systemText: textOf('system', 'developer'),
     userText: textOf('user'),
     tools: asArray(tools).length > 0 ? toJson(tools) : undefined,
@@ -47,7 +52,7 @@ function readRequest(value: unknown): RequestFacts {
 }
 
 /** What chat completions and the older text completions ask for in the same words. */
-export const readSampling = (body: Json) => ({
+export const readSampling = (body: Json): RequestFacts => ({
   model: asString(body['model']),
   stream: body['stream'] === true,
   maxTokens: asCount(body['max_completion_tokens']) ?? asCount(body['max_tokens']),

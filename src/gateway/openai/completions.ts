@@ -1,4 +1,11 @@
-import { asArray, asObject, asString, type Operation, type RequestFacts } from '../protocol.ts';
+import {
+  asArray,
+  asObject,
+  asString,
+  type Operation,
+  type RequestContent,
+  type RequestFacts,
+} from '../protocol.ts';
 import { readAnswer, readSampling } from './chat.ts';
 import { ChoiceStream, isChoiceOpening } from './choice-stream.ts';
 
@@ -6,16 +13,24 @@ import { ChoiceStream, isChoiceOpening } from './choice-stream.ts';
 export const completions: Operation = {
   name: 'text_completion',
   readRequest,
+  readContent,
   readAnswer,
   readStream: (textCharsMax) => new ChoiceStream(textCharsMax),
   isOpening: isChoiceOpening,
 };
 
 function readRequest(value: unknown): RequestFacts {
-  const body = asObject(value) ?? {};
-  const userText = inputText(body['prompt']);
+  return readSampling(asObject(value) ?? {});
+}
+
+function readContent(value: unknown): RequestContent {
+  return textContent(asObject(value)?.['prompt']);
+}
+
+/** The content of a request that has nothing but an input. */
+export function textContent(input: unknown): RequestContent {
+  const userText = inputText(input);
   return {
-    ...readSampling(body),
     systemText: '',
     userText,
     messages: () => (userText === '' ? [] : [{ role: 'user', parts: [{ type: 'text', content: userText }] }]),
@@ -23,7 +38,7 @@ function readRequest(value: unknown): RequestFacts {
 }
 
 /** Text of an input that is a text or a list of them; one that comes as tokens has none. */
-export const inputText = (input: unknown): string =>
+const inputText = (input: unknown): string =>
   asString(input) ??
   asArray(input)
     .flatMap((text) => asString(text) ?? [])

@@ -4,29 +4,28 @@ import {
   asObject,
   asString,
   type Operation,
+  type RequestContent,
   type RequestFacts,
 } from '../protocol.ts';
 import { ChoiceStream } from './choice-stream.ts';
-import { inputText } from './completions.ts';
+import { textContent } from './completions.ts';
 
 /** Embeddings: texts in, vectors out. The vectors are not content that anyone reads, and are not kept. */
 export const embeddings: Operation = {
   name: 'embeddings',
   readRequest,
+  readContent,
   readAnswer,
   readEnds,
   readStream: (textCharsMax) => new ChoiceStream(textCharsMax),
 };
 
 function readRequest(value: unknown): RequestFacts {
-  const body = asObject(value) ?? {};
-  const userText = inputText(body['input']);
-  return {
-    model: asString(body['model']),
-    systemText: '',
-    userText,
-    messages: () => (userText === '' ? [] : [{ role: 'user', parts: [{ type: 'text', content: userText }] }]),
-  };
+  return { model: asString(asObject(value)?.['model']) };
+}
+
+function readContent(value: unknown): RequestContent {
+  return textContent(asObject(value)?.['input']);
 }
 
 function readAnswer(value: unknown): AnswerFacts {

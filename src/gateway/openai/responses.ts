@@ -8,6 +8,7 @@ import {
   asWord,
   type Json,
   type Operation,
+  type RequestContent,
   type RequestFacts,
   toJson,
   type Usage,
@@ -22,6 +23,7 @@ export const responses: Operation = {
   name: 'chat',
   apiType: 'responses',
   readRequest,
+  readContent,
   readAnswer: readResponse,
   readStream: (textCharsMax) => new ResponseStream(textCharsMax, readResponse),
   isOpening: isResponseOpening,
@@ -29,17 +31,7 @@ export const responses: Operation = {
 
 function readRequest(value: unknown): RequestFacts {
   const body = asObject(value) ?? {};
-  const { input, tools, conversation } = body;
-  const instructions = asString(body['instructions']);
-  const items: Json[] =
-    typeof input === 'string'
-      ? [{ role: 'user', content: input }]
-      : asArray(input).map((item) => asObject(item) ?? {});
-  const textOf = (...roles: string[]) =>
-    items
-      .filter((item) => isMessage(item) && roles.includes(item['role'] as string))
-      .map((item) => contentText(item['content'], '\n'))
-      .filter((text) => text !== '');
+  const { conversation } = body;
   return {
     model: asString(body['model']),
     stream: body['stream'] === true,
@@ -51,6 +43,23 @@ function readRequest(value: unknown): RequestFacts {
     toolChoice: readToolChoice(body['tool_choice']),
     conversationId: asString(conversation) ?? asString(asObject(conversation)?.['id']),
     previousResponseId: asString(body['previous_response_id']),
+  };
+}
+
+function readContent(value: unknown): RequestContent {
+  const body = asObject(value) ?? {};
+  const { input, tools } = body;
+  const instructions = asString(body['instructions']);
+  const items: Json[] =
+    typeof input === 'string'
+      ? [{ role: 'user', content: input }]
+      : asArray(input).map((item) => asObject(item) ?? {});
+  const textOf = (...roles: string[]) =>
+    items
+      .filter((item) => isMessage(item) && roles.includes(item['role'] as string))
+      .map((item) => contentText(item['content'], '\n'))
+      .filter((text) => text !== '');
+  return {
     systemText: [instructions ?? [], textOf('system', 'developer')].flat().join('\n'),
     userText: textOf('user').join('\n'),
     tools: asArray(tools).length > 0 ? toJson(tools) : undefined,

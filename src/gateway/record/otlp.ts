@@ -36,6 +36,9 @@ export class OtlpEncoder {
   private readonly scope: Buffer;
   /** Names are the code's own, and few. */
   private readonly names = new Map<string, Buffer>();
+  /** By its place, what the last span had there: most have the same as the one before. */
+  private readonly lastNames: string[] = [];
+  private readonly lastFields: Buffer[] = [];
 
   constructor(resource: Attributes, scopeName: string) {
     const begin = this.open(0x0a);
@@ -123,7 +126,15 @@ export class OtlpEncoder {
 
   private attributes(tag: number, attributes: Attributes): void {
     const { names, values } = attributes;
-    for (let i = 0; i < names.length; i++) this.attribute(tag, this.nameOf(names[i]!), values[i]!);
+    const { lastNames, lastFields } = this;
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i]!;
+      if (lastNames[i] !== name) {
+        lastNames[i] = name;
+        lastFields[i] = this.nameOf(name);
+      }
+      this.attribute(tag, lastFields[i]!, values[i]!);
+    }
   }
 
   /** The field `key` of a `KeyValue`. */
@@ -229,7 +240,7 @@ export class OtlpEncoder {
     this.byte(chars / 2);
     const { buffer } = this;
     for (let i = 0; i < chars; i += 2)
-      buffer[this.at++] = (nibble(digits.charCodeAt(i)) << 4) | nibble(digits.charCodeAt(i + 1));
+      buffer[this.at++] = (nibble(charCodeAt.call(digits, i)) << 4) | nibble(charCodeAt.call(digits, i + 1));
   }
 
   private fixed64(tag: number, value: bigint): void {
@@ -292,13 +303,13 @@ export class OtlpEncoder {
   }
 }
 
-/**
- * Writes a text of so many characters, which are few, and gives how many bytes it has. To ask a string for its length in a
- * loop costs more than the rest of it: strings are of many kinds.
- */
+/** Taken once: strings are of many kinds, and to find a property of one costs more than a character. */
+const { charCodeAt } = String.prototype;
+
+/** Writes a text of so many characters, which are few, and gives how many bytes it has. */
 function writeShort(buffer: Buffer, text: string, chars: number, at: number): number {
   for (let i = 0; i < chars; i++) {
-    const code = text.charCodeAt(i);
+    const code = charCodeAt.call(text, i);
     if (code >= 0x80) return buffer.write(text, at);
     buffer[at + i] = code;
   }

@@ -28,6 +28,7 @@ export async function readCall(
   const api: Api =
     route.protocol.api === 'anthropic' ? 'messages' : (operation.apiType ?? 'chat_completions');
   const facts = operation.readRequest(json);
+  const content = operation.readContent(json);
   const { loop } = recording;
   const path = route.loop === undefined ? { loop, ...route } : route;
   const caller = await identify(
@@ -62,8 +63,8 @@ export async function readCall(
       stream: facts.stream === true,
       model: facts.model ?? '',
       parameters: readParameters(api, json),
-      toolDefinitions: facts.tools ?? null,
-      input: facts.messages(),
+      toolDefinitions: content.tools ?? null,
+      input: content.messages(),
     },
   };
 }

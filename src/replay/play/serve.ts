@@ -172,8 +172,8 @@ async function answerFresh(
     prices,
     clock,
   });
-  const facts = operation.readRequest(body);
-  const changed = { ...call, model: facts.model ?? call.model, input: facts.messages() };
+  const { model = call.model } = operation.readRequest(body);
+  const changed = { ...call, model, input: operation.readContent(body).messages() };
   session.keep(changed, atMs, outcomeOf(said), found, true);
   if (said.outcome === 'answered') requireAllowed(options, call, api, said.said);
   // Another answer may have ended the replay in the meantime.
