@@ -62,14 +62,49 @@ const writeAll = async (handle: FileHandle, bytes: Uint8Array, position: number)
 /**
  * The same, where a record can be written at once. For a small one that is not forced it is the memory of the system that is
  * written to: some microseconds, against as many tens to have another thread do it and to hear of it.
+ *
+ * Room is taken ahead, as zeros: to take it for each record costs as much again as to write that. What is left of it goes
+ * when the file is closed; after a kill it is there, and is no record.
  */
 export const writingAtOnce: Files = {
   ...nodeFiles,
   create: async (path) => {
     const handle = await open(path, 'wx+', 0o600);
-    return { ...opened(handle), writeNow: (bytes, position) => writeAllNow(handle, bytes, position) };
+    const file = opened(handle);
+    let end = 0;
+    let roomEnd = 0;
+    return {
+      ...file,
+      writeNow: (bytes, position) => {
+        end = position + bytes.length;
+        // A large one takes its room itself.
+        if (end > roomEnd && bytes.length < ROOM.length)
+          roomEnd = takeRoom(handle, Math.max(roomEnd, position));
+        writeAllNow(handle, bytes, position);
+      },
+      truncate: async (length) => {
+        await file.truncate(length);
+        end = roomEnd = length;
+      },
+      close: async () => {
+        if (roomEnd > end) await file.truncate(end).catch(() => {}); // zeros are no record
+        await file.close();
+      },
+    };
   },
 };
+
+const ROOM = Buffer.alloc(128 * 1024);
+
+/** Gives where it ends. */
+function takeRoom(handle: FileHandle, from: number): number {
+  try {
+    writeAllNow(handle, ROOM, from);
+    return from + ROOM.length;
+  } catch {
+    return from; // the disk may be full and yet have room for the record: its own write says
+  }
+}
 
 function writeAllNow({ fd }: FileHandle, bytes: Uint8Array, position: number): void {
   let at = 0;

@@ -99,8 +99,11 @@ export type Found =
   | { kind: 'record'; from: number; to: number; record: SpoolRecord }
   /** Bytes that are no record; the next one that checks is at `to`. */
   | { kind: 'corrupt'; from: number; to: number }
-  /** The file ends before the record does: what a write that was cut short leaves. */
-  | { kind: 'torn'; from: number; to: number }
+  /**
+   * The file, or what is written of it, ends before the record does: what a write that was cut short leaves. Where nothing
+   * of a record is there, but room for the next, `isBlank`.
+   */
+  | { kind: 'torn'; from: number; to: number; isBlank: boolean }
   /** The window ends here, and the file does not: look again at `from` with at least `bytes`. */
   | { kind: 'more'; from: number; bytes: number };
 
@@ -130,8 +133,11 @@ export function* findRecords(bytes: Buffer, complete: boolean, salt: Salt): Gene
       return;
     }
     const end = next ?? bytes.length;
-    const cutShort = next === undefined && !whole && (to !== undefined || isCut(bytes.subarray(at)));
-    yield { kind: cutShort ? 'torn' : 'corrupt', from: at, to: end };
+    const written = next === undefined ? writtenBytes(bytes.subarray(at)) : Number.POSITIVE_INFINITY;
+    const least = to === undefined ? RECORD_HEADER_BYTES : to - at - ZEROS_AT_END_MAX;
+    const isCut = written < least || (next === undefined && to !== undefined && !whole);
+    if (isCut) yield { kind: 'torn', from: at, to: end, isBlank: written === 0 };
+    else yield { kind: 'corrupt', from: at, to: end };
     at = end;
   }
 }
@@ -152,8 +158,15 @@ function nextHeader(bytes: Buffer, from: number, salt: Salt): number | undefined
   return undefined;
 }
 
-/** Shorter than a header, or space that the file system had reserved and nothing was written to. */
-const isCut = (rest: Buffer) => rest.length < RECORD_HEADER_BYTES || rest.every((byte) => byte === 0);
+/** A record's last bytes may be zeros too. */
+const ZEROS_AT_END_MAX = 16;
+
+/** How many bytes there are without the zeros at the end: room that was taken and not written to. */
+function writtenBytes(rest: Buffer): number {
+  let end = rest.length;
+  while (end > 0 && rest[end - 1] === 0) end--;
+  return end;
+}
 
 function decodeAt(bytes: Buffer, from: number, to: number, salt: Salt): SpoolRecord | undefined {
   const header = bytes.subarray(from, from + RECORD_HEADER_BYTES);

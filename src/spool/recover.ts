@@ -75,7 +75,9 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     const done: Taken[] = [];
     for await (const f of scan(files, path, { from: SEGMENT_HEADER_BYTES, to: end, salt })) {
       if (f.kind === 'torn') {
-        await cutTail(path, f.from);
+        // Nothing after a tear was ever acknowledged, as a record is acknowledged when all before it are whole.
+        if (!f.isBlank) count('torn_tail', 1);
+        await using(files.open(path), (file) => file.truncate(f.from));
         end = f.from;
         break;
       }
@@ -138,11 +140,5 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   function whyMisplaced(header: SegmentHeader, number: number): Misplaced | undefined {
     if (header.version !== SEGMENT_VERSION) return 'unknown_version';
     return header.number !== number || header.spoolId !== cursor.spoolId ? 'foreign' : undefined;
-  }
-
-  /** Nothing after a tear was ever acknowledged, as a record is acknowledged when all before it are whole. */
-  async function cutTail(path: string, end: number): Promise<void> {
-    count('torn_tail', 1);
-    await using(files.open(path), (file) => file.truncate(end));
   }
 }

@@ -110,8 +110,9 @@ test('a worker that is killed loses its own calls only, is replaced, and no span
       await Promise.all(callers);
     }
     const figures = `${answered.length} answers, ${unanswered} calls without one`;
-    // A caller has one call under way at a time, and the next one finds the other worker.
-    assert.ok(unanswered <= KILLS * CALLERS, figures);
+    // A caller has one call under way at a time. The next one finds the other worker, or once more the one that the
+    // system is still taking down.
+    assert.ok(unanswered <= 2 * KILLS * CALLERS, figures);
     assert.match(
       await metrics(gateway.url),
       new RegExp(`^loopscope_gateway_worker_deaths_total\\{cause="SIGKILL"\\} ${KILLS}$`, 'm'),

@@ -87,11 +87,21 @@ test('a log cut at any byte of its last record gives all records before it, and 
       `cut at ${end - from}`,
     );
   }
-  assert.equal(
-    findAll(Buffer.concat([bytes, Buffer.alloc(5_000)])).at(-1)!.kind,
-    'torn',
-    'reserved, not written',
-  );
+});
+
+test('a log with room behind its records is torn there, blank or with what was written of the next one', () => {
+  const { bytes, places } = logOf(5);
+  const [from, to] = places[4]!;
+  for (let end = from; end < to - 20; end++) {
+    const last = findAll(Buffer.concat([bytes.subarray(0, end), Buffer.alloc(9_000)])).at(-1);
+    assert.ok(last?.kind === 'torn' && last.from === from && last.to === end + 9_000, `cut at ${end - from}`);
+    assert.equal(last.isBlank, end === from);
+  }
+  for (const at of [from, from + 70, to - 30]) {
+    const damaged = Buffer.concat([bytes, Buffer.alloc(9_000)]);
+    damaged[at]! ^= 1;
+    assert.equal(findAll(damaged).at(-1)!.kind, 'corrupt', `damaged at ${at - from}`);
+  }
 });
 
 test('a window that ends in a record asks for as much as the record needs', () => {
