@@ -4,6 +4,7 @@ import { type Child, canPin, startChild, usage } from './harness/child.ts';
 import { median, medianRatio, ratio } from './harness/median.ts';
 import type { Load, LoadResult } from './load/load-generator.ts';
 import { type Portkey, startPortkey } from './load/portkey.ts';
+import type { Answer } from './load/surroundings-process.ts';
 
 /**
  * What the gateway costs a caller, beside no gateway at all, the barest proxy Node allows, and Portkey.
@@ -46,6 +47,13 @@ interface Target {
   headers: Record<string, string>;
 }
 
+/** Where the provider and the collector are. */
+interface Around {
+  providerUrl: string;
+  collectorUrl: string;
+}
+
+type Generator = (load: Load) => Promise<LoadResult>;
 type Kind = 'one' | 'busy' | 'paced' | 'outage' | 'stream';
 /** By target and kind of load, a result a round. */
 type Results = Map<string, LoadResult[]>;
@@ -59,37 +67,36 @@ async function run(options: BenchOptions): Promise<Measured> {
     return child;
   };
   try {
-    const pace = { chunks: CHUNKS, chunkMs: CHUNK_MS };
-    const provider = await start<{ url: string }>('load/fake-provider.ts', LOAD_CORE, pace);
-    const providerUrl = provider.ready.url;
-    const sink = await start<{ url: string }>('load/span-sink.ts', LOAD_CORE);
+    const plan = { chunks: CHUNKS, chunkMs: CHUNK_MS };
+    const around = await start<Around>('load/surroundings-process.ts', LOAD_CORE, plan);
+    const { providerUrl, collectorUrl } = around.ready;
     const bare = await start<{ url: string }>('bare-proxy.ts', GATEWAY_CORE, { providerUrl });
     const ours = await start<{ url: string; secret: string }>('load/gateway-process.ts', GATEWAY_CORE, {
       providerUrl,
-      collectorUrl: sink.ready.url,
+      collectorUrl,
     });
-    const generator = await start('load/load-generator.ts', LOAD_CORE);
     progress('installing Portkey into a temporary folder');
     const portkey = await startPortkey(GATEWAY_CORE).catch((error: Error) => error.message);
     if (typeof portkey !== 'string') stops.push(portkey.stop);
 
     const targets = targetsOf(providerUrl, bare.ready, ours.ready, portkey);
+    const generator: Generator = async (load) => (await around.ask<Answer>({ put: load })).put;
     const refusal = await warmUp(generator, targets, progress);
     const usable = targets.filter(({ name }) => name !== refusal?.name);
     const away = async (isAway: boolean) => {
-      await sink.ask({ isAway });
+      await around.ask({ isCollectorAway: isAway });
     };
     const results = await measure(generator, usable, away, options);
     const memory = await soak(generator, usable.find(({ name }) => name === 'ours')!, ours.pid, options);
-    const exports = await sink.ask<{ requests: number }>({});
+    const { exports } = await around.ask<Answer>({});
     const spans = await ours.ask<{ exported: number; dropped: number }>({});
     return {
       conditions: {
         rounds: options.rounds,
         seconds: options.seconds,
         pinned: canPin ? 'load generator, provider and span sink on one core, gateways on the other' : false,
-        ours: 'virtual key, a budget and a rate limit, run and agent headers, content captured, every span on disk before the last byte of its answer and from there to a sink process',
-        span_exports: exports.requests,
+        ours: 'virtual key, a budget and a rate limit, run and agent headers, content captured, every span on disk before the last byte of its answer and from there to a collector that keeps nothing',
+        span_exports: exports,
         spans_exported: spans.exported,
         spans_dropped: spans.dropped,
         portkey: typeof portkey === 'string' ? `not measured: ${portkey}` : (refusal?.why ?? portkey.version),
@@ -126,14 +133,14 @@ function targetsOf(
 
 /** Lets every target get warm. Gives Portkey's refusal, if it refuses; any other target that fails is an error. */
 async function warmUp(
-  generator: Child<unknown>,
+  generator: Generator,
   targets: readonly Target[],
   progress: (text: string) => void,
 ): Promise<{ name: string; why: string } | undefined> {
   let refusal: { name: string; why: string } | undefined;
   for (const target of targets) {
     progress(`warming up ${target.name}`);
-    const { answered, failed } = await generator.ask<LoadResult>(
+    const { answered, failed } = await generator(
       load(target, { connections: BUSY_CONNECTIONS, seconds: WARM_UP_S }),
     );
     if (answered > 0 && failed === 0) continue;
@@ -145,14 +152,14 @@ async function warmUp(
 }
 
 async function measure(
-  generator: Child<unknown>,
+  generator: Generator,
   targets: readonly Target[],
   away: (isAway: boolean) => Promise<void>,
   { rounds, seconds, flags, progress }: BenchOptions,
 ): Promise<Results> {
   const results: Results = new Map();
   const put = async (target: Target, kind: Kind, what: Partial<Load> & { connections: number }) => {
-    const result = await generator.ask<LoadResult>(load(target, { seconds, ...what }));
+    const result = await generator(load(target, { seconds, ...what }));
     const of = `${target.name} ${kind}`;
     results.set(of, [...(results.get(of) ?? []), result]);
     return result.rps;
@@ -187,7 +194,7 @@ async function measure(
 
 /** Resident memory of ours after a tenth of many requests, and after all of them. */
 async function soak(
-  generator: Child<unknown>,
+  generator: Generator,
   target: Target,
   pid: number,
   { flags, progress }: BenchOptions,
@@ -197,7 +204,7 @@ async function soak(
   let requests = 0;
   let firstMb: number | null = null;
   while (requests < wanted) {
-    const { answered, failed } = await generator.ask<LoadResult>(
+    const { answered, failed } = await generator(
       load(target, { connections: BUSY_CONNECTIONS, seconds: SOAK_PART_S }),
     );
     if (failed > 0 || answered === 0) throw new Error(`${failed} requests failed while memory was measured`);

@@ -127,7 +127,7 @@ async function setUp(stops: (() => Promise<unknown>)[]): Promise<Stage> {
     stops.push(() => started.stop());
     return started;
   };
-  const sink = await child<{ url: string }>('load/span-sink.ts', LOAD_CORE);
+  const sink = await child<{ url: string }>('load/span-sink-process.ts', LOAD_CORE);
   const collector = await child<{ url: string }>('ingest/collector-process.ts', COLLECTOR_CORE, {
     clickhouseUrl: sink.ready.url,
   });

@@ -37,13 +37,14 @@ export async function closedLoop(
 
 /**
  * Requests fall due at `perSecond`, whatever the answers do, for `seconds`. A request for which no connection is
- * free waits, and the wait is part of its latency.
+ * free waits, and the wait is part of its latency. `look`: until it is looked again whether one is due.
  */
 export async function openLoop(
   connections: readonly HttpConnection[],
   seconds: number,
   perSecond: number,
   send: Send,
+  look: () => Promise<void> = inMilliseconds,
 ): Promise<Driven> {
   const driven = nothing();
   const free = [...connections];
@@ -64,9 +65,9 @@ export async function openLoop(
     }
   };
   for (let due = 0; due < total; ) {
-    await tick();
+    await look();
     const now = performance.now();
-    // Due when the timer noticed: its own lateness is the generator's, not the server's.
+    // Due when it was noticed: that lateness is the generator's, not the server's.
     for (; due < total && start + (due * 1000) / perSecond <= now; due++) waiting.push(now);
     dispatch();
   }
@@ -96,4 +97,7 @@ async function one(
 }
 
 const nothing = (): Driven => ({ answered: 0, failed: 0, seconds: 0, latencies: [], firstBytes: [] });
-const tick = () => new Promise<void>((resolve) => setTimeout(resolve, 1));
+const inMilliseconds = () => new Promise<void>((resolve) => setTimeout(resolve, 1));
+
+/** For thousands of requests a second that are to come one by one, and not some at once: it takes a core for itself. */
+export const atOnce = () => new Promise<void>((resolve) => setImmediate(resolve));

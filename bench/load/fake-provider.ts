@@ -1,13 +1,5 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type Socket } from 'node:net';
-import { serve, settings } from '../harness/child-side.ts';
-
-/**
- * A provider that costs next to nothing, so that the core it shares with the load generator is not what is
- * measured: it reads a request to its end and writes an answer that is ready as bytes. With `"stream":true` in the
- * body it answers with server-sent events, `chunks` of them `chunkMs` apart, the first at once.
- */
-const { chunks, chunkMs } = settings<{ chunks: number; chunkMs: number }>();
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
@@ -48,20 +40,38 @@ function framed(text: string): Buffer {
   return Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
 }
 
-const server = createServer((socket) => {
-  socket.setNoDelay(true);
-  socket.on('error', () => socket.destroy());
-  let pending: Buffer = Buffer.alloc(0);
-  socket.on('data', (data) => {
-    pending = pending.length === 0 ? data : Buffer.concat([pending, data]);
-    for (let end = requestEnd(pending); end > 0; end = requestEnd(pending)) {
-      const request = pending.subarray(0, end);
-      pending = pending.subarray(end);
-      if (request.includes(STREAM)) stream(socket);
-      else socket.write(answer);
-    }
+/** Server-sent events of a stream, the first at once and the others so far apart. */
+export interface StreamPlan {
+  chunks: number;
+  chunkMs: number;
+}
+
+/**
+ * A provider that costs next to nothing, so that the core it shares with the load generator is not what is
+ * measured: it reads a request to its end and writes an answer that is ready as bytes. With `"stream":true` in the
+ * body it answers as planned. Gives its URL.
+ */
+export function startFakeProvider(plan: StreamPlan): Promise<string> {
+  const server = createServer((socket) => {
+    socket.setNoDelay(true);
+    socket.on('error', () => socket.destroy());
+    let pending: Buffer = Buffer.alloc(0);
+    socket.on('data', (data) => {
+      pending = pending.length === 0 ? data : Buffer.concat([pending, data]);
+      for (let end = requestEnd(pending); end > 0; end = requestEnd(pending)) {
+        const request = pending.subarray(0, end);
+        pending = pending.subarray(end);
+        if (request.includes(STREAM)) stream(socket, plan);
+        else socket.write(answer);
+      }
+    });
   });
-});
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () =>
+      resolve(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+    );
+  });
+}
 
 /** Where the first request ends; 0 when more has to come. */
 function requestEnd(bytes: Buffer): number {
@@ -77,7 +87,7 @@ function requestEnd(bytes: Buffer): number {
   return bytes.length < end ? 0 : end;
 }
 
-function stream(socket: Socket): void {
+function stream(socket: Socket, { chunks, chunkMs }: StreamPlan): void {
   socket.write(Buffer.concat([streamHead, delta]));
   let left = chunks - 1;
   const timer = setInterval(() => {
@@ -87,8 +97,3 @@ function stream(socket: Socket): void {
     socket.write(streamEnd);
   }, chunkMs);
 }
-
-server.listen(0, '127.0.0.1', () => {
-  const { port } = server.address() as AddressInfo;
-  serve({ url: `http://127.0.0.1:${port}` }, () => ({}));
-});

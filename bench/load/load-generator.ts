@@ -1,6 +1,5 @@
-import { serve } from '../harness/child-side.ts';
 import { quantile } from '../harness/median.ts';
-import { closedLoop, type Driven, openLoop } from './drive.ts';
+import { atOnce, closedLoop, type Driven, openLoop } from './drive.ts';
 import { HttpConnection } from './http-connection.ts';
 
 /** The caller of the gateway benchmark: chat completions, each with the headers a loop sends. */
@@ -33,7 +32,8 @@ const RUNS = 200;
 /** After the load is over: a server that answers later than this has failed. */
 const LAST_ANSWERS_MS = 30_000;
 
-async function put(load: Load): Promise<LoadResult> {
+/** Puts a load on a server. */
+export async function put(load: Load): Promise<LoadResult> {
   const requests = Array.from({ length: RUNS }, (_, run) => requestBytes(load, run));
   const connections = await Promise.all(
     Array.from({ length: load.connections }, () => HttpConnection.open(load.url)),
@@ -46,7 +46,7 @@ async function put(load: Load): Promise<LoadResult> {
   try {
     const driven = await (load.perSecond === undefined
       ? closedLoop(connections, load.seconds, send)
-      : openLoop(connections, load.seconds, load.perSecond, send));
+      : openLoop(connections, load.seconds, load.perSecond, send, atOnce));
     return result(driven);
   } finally {
     clearTimeout(deadline);
@@ -85,5 +85,3 @@ const result = ({ answered, failed, seconds, latencies, firstBytes }: Driven): L
   ttftP50: quantile(firstBytes, 0.5),
   ttftP99: quantile(firstBytes, 0.99),
 });
-
-serve({}, put);
