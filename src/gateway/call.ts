@@ -8,7 +8,7 @@ import { EndOfTurn } from './end-of-turn.ts';
 import { hasOwnKey, requestHeaders, withPlainAnswer } from './headers.ts';
 import type { AnswerRecorder } from './idempotency/recording.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
-import { identify, roleOf } from './identity.ts';
+import { identify } from './identity.ts';
 import { refusalError } from './limits/refusal.ts';
 import type { GatewayError } from './protocol.ts';
 import type { ProviderCall, ProviderRequest } from './provider.ts';
@@ -401,14 +401,9 @@ class Call implements RoutedListener, Timed, EndedCall {
     this.state = 'settled';
     this.signal.aborted = true;
     this.context.routing.deadlines.remove(this);
-    const { run, caller, startNs } = this.asked;
-    const { runs, clock } = this.context;
     this.errorType = this.hasLeft ? 'client_disconnected' : errorType;
     this.afterwards = then;
-    this.endNs = clock.nowNs();
-    const { agent: name, parentAgent: parent, role } = caller;
-    const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
-    if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, this.endNs);
+    this.endNs = this.context.clock.nowNs();
     this.turns.ended.add(this);
   }
 
@@ -421,8 +416,13 @@ class Call implements RoutedListener, Timed, EndedCall {
   /** Its span is on disk, or will not be: the caller gets what was held back, or nothing more. */
   recorded(isRecorded: boolean): void {
     this.state = 'recorded';
-    if (isRecorded) this.afterwards();
-    else this.answer.destroy();
+    try {
+      if (isRecorded) this.afterwards();
+      else this.answer.destroy();
+    } catch (error) {
+      this.context.log.error({ err: error }, 'an answer could not be sent on');
+      this.answer.destroy();
+    }
     this.onRecorded();
   }
 }

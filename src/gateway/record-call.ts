@@ -5,6 +5,7 @@ import { type CallLimits, NOTHING_USED } from './call-limits.ts';
 import { callSpan } from './call-span.ts';
 import { type CallContext, configuredProvider, type Settings } from './context.ts';
 import type { Outcome as Replayed } from './idempotency/replay.ts';
+import { roleOf } from './identity.ts';
 import type { Usage } from './protocol.ts';
 import type { SpanDraft } from './record/span-draft.ts';
 import type { RequestPart } from './request-part.ts';
@@ -46,7 +47,7 @@ interface ReadCall {
 
 /**
  * Records calls that ended together: writes their spans, lets their answers go out, and then, when nobody waits any more,
- * settles their limits and counts them. What goes wrong with one call does not with the others.
+ * settles their limits, counts them and tells their runs. What goes wrong with one call does not with the others.
  */
 export function recordCalls(context: CallContext, calls: readonly EndedCall[]): void {
   const read: ReadCall[] = [];
@@ -67,7 +68,13 @@ export function recordCalls(context: CallContext, calls: readonly EndedCall[]): 
 function write(context: CallContext, read: readonly ReadCall[]): void {
   const spans: SpanDraft[] = [];
   for (const { span, call } of read) spans.push(span, ...attemptSpans(span, call.attempts));
-  const isRecorded = context.recorder.record(spans);
+  let isRecorded: boolean | Promise<boolean>;
+  try {
+    isRecorded = context.recorder.record(spans);
+  } catch (error) {
+    for (const { call } of read) fail(context, call, error);
+    return;
+  }
   if (isRecorded instanceof Promise) void isRecorded.then((late) => finish(context, read, late));
   else finish(context, read, isRecorded);
 }
@@ -77,14 +84,24 @@ function finish(context: CallContext, read: readonly ReadCall[], isRecorded: boo
   for (const one of read) {
     settleLimits(one);
     count(context, one);
-    context.unrecorded.end();
+    leave(context, one.call);
   }
 }
 
 function fail(context: CallContext, call: EndedCall, error: unknown): void {
   context.log.error({ err: error }, 'a call could not be recorded');
   call.recorded(false);
-  context.unrecorded.end();
+  settleLimits({ call, tap: NOTHING_READ, costUsd: undefined });
+  leave(context, call);
+}
+
+/** The last that is done for a call: its run is told. */
+function leave({ runs, unrecorded }: CallContext, { asked, endNs }: EndedCall): void {
+  const { run, caller, startNs } = asked;
+  const { agent: name, parentAgent: parent, role } = caller;
+  const parentRole = parent === undefined ? undefined : roleOf(caller.definition, parent, undefined);
+  if (run) runs.callEnded(run, { name, parent, role, parentRole }, startNs, endNs);
+  unrecorded.end();
 }
 
 function readCall(context: CallContext, call: EndedCall, tap: TapResult): ReadCall {
@@ -139,7 +156,11 @@ function lastAsked({ settings, asked, attempts }: EndedCall) {
 }
 
 /** What the call came to takes the place of what was held for it. */
-function settleLimits({ call: { limits, attempts }, tap: { answer }, costUsd }: ReadCall): void {
+function settleLimits({
+  call: { limits, attempts },
+  tap: { answer },
+  costUsd,
+}: Pick<ReadCall, 'call' | 'tap' | 'costUsd'>): void {
   const last = attempts.at(-1);
   if (!last) limits?.release();
   else if (usedNothing(last)) limits?.settle(last.target, NOTHING_USED);
