@@ -1,8 +1,8 @@
 /**
- * Reads the event that most of a stream is made of, "and then came this piece of text", without parsing it.
+ * Reads the event that most of a stream is made of, "and then came this piece of text", without decoding or parsing it.
  *
  * One such event differs from the next in its text only, and where providers add them in a number that counts up and
- * in padding. So an event that was parsed is learned as what stands around these places, and an event with the same
+ * in padding. So an event that was parsed is learned as the bytes around these places, and an event with the same bytes
  * around them says the same, with a text of its own. Everything else is left to the parser: what is not the same, and
  * what has an escape in its text.
  *
@@ -12,53 +12,60 @@
 export class DeltaTemplate {
   readonly #textKeys: readonly string[];
   /** What stands before the first hole, between holes and after the last: one more than there are holes. */
-  #between: string[] = [];
+  #between: Buffer[] = [];
   #holes: Hole[] = [];
   #misses = 0;
+  /** The piece of text of the event that matched last. */
+  text = '';
 
   /** `textKeys`: the names under which a piece of text may stand. */
   constructor(textKeys: readonly string[]) {
     this.#textKeys = textKeys;
   }
 
-  /** The piece of text of an event that is like the learned one, `undefined` for any other. */
-  match(data: string): string | undefined {
+  /** Where the event ends that begins at `from` and is like the learned one; -1 for any other. Its text is in `text`. */
+  match(bytes: Buffer, from: number): number {
     const between = this.#between;
     const holes = this.#holes;
-    if (holes.length === 0 || !standsAt(data, 0, between[0]!)) return undefined;
-    let at = between[0]!.length;
-    let text: string | undefined;
+    if (holes.length === 0 || !standsAt(bytes, from, between[0]!)) return -1;
+    let at = from + between[0]!.length;
+    let textFrom = at;
+    let textEnd = at;
     for (let i = 0; i < holes.length; i++) {
       const hole = holes[i]!;
-      const end = hole === 'number' ? endOfDigits(data, at) : endOfText(data, at);
+      const end = hole === 'number' ? endOfDigits(bytes, at) : endOfText(bytes, at);
       const next = between[i + 1]!;
-      if (end === -1 || !standsAt(data, end, next)) return undefined;
-      if (hole === 'text') text = data.slice(at, end);
+      if (end === -1 || !standsAt(bytes, end, next)) return -1;
+      if (hole === 'text') {
+        textFrom = at;
+        textEnd = end;
+      }
       at = end + next.length;
     }
-    if (at !== data.length) return undefined;
     this.#misses = 0;
-    return text;
+    this.text = bytes.toString('utf8', textFrom, textEnd);
+    return at;
   }
 
   /**
-   * Learns an event that was parsed and that brought `piece` and nothing else that is new. Gives `false` where it
-   * cannot be learned: what was learned before stays.
+   * Learns an event, from its first byte to its last, that was parsed and that brought `piece` and nothing else that is
+   * new. Gives `false` where it cannot be learned: what was learned before stays.
    */
-  learn(data: string, piece: string): boolean {
+  learn(event: Buffer, piece: string): boolean {
     if (this.#misses > MISSES_MAX) return false;
     this.#misses++;
-    const text = this.#textKeys.map((key) => find(data, key, 'text')).find((place) => place !== undefined);
-    if (!text || data.slice(text.start, text.end) !== piece) return false;
+    const text = this.#textKeys.map((key) => find(event, key, 'text')).find((place) => place !== undefined);
+    if (!text || event.toString('utf8', text.start, text.end) !== piece) return false;
     const places = [text];
     for (const [key, hole] of VARYING) {
-      const place = find(data, key, hole);
+      const place = find(event, key, hole);
       if (place) places.push(place);
     }
     places.sort((a, b) => a.start - b.start);
     this.#holes = places.map(({ hole }) => hole);
+    // Copies: a part of a chunk would hold on to all of it.
     this.#between = [0, ...places.map(({ end }) => end)].map((from, i) =>
-      copyOf(data.slice(from, places[i]?.start)),
+      Buffer.from(event.subarray(from, places[i]?.start)),
     );
     return true;
   }
@@ -82,29 +89,32 @@ const VARYING = [
 const MISSES_MAX = 32;
 
 /** The one place of a value, `undefined` where there is none or it is not the only one. */
-function find(data: string, key: string, hole: Hole): Place | undefined {
+function find(bytes: Buffer, key: string, hole: Hole): Place | undefined {
   const name = `"${key}":`;
-  const at = data.indexOf(name);
-  if (at === -1 || data.indexOf(name, at + 1) !== -1) return undefined;
+  const at = bytes.indexOf(name);
+  if (at === -1 || bytes.indexOf(name, at + 1) !== -1) return undefined;
   let start = at + name.length;
-  if (data[start] === ' ') start++;
-  if (hole !== 'number' && data[start++] !== '"') return undefined;
-  const end = hole === 'number' ? endOfDigits(data, start) : endOfText(data, start);
+  if (bytes[start] === SPACE) start++;
+  if (hole !== 'number' && bytes[start++] !== QUOTE) return undefined;
+  const end = hole === 'number' ? endOfDigits(bytes, start) : endOfText(bytes, start);
   return end === -1 ? undefined : { hole, start, end };
 }
 
-/** Compared this way round since `startsWith` takes four times as long. */
-const standsAt = (data: string, at: number, what: string) => data.slice(at, at + what.length) === what;
-
-/** A string of its own: a slice would hold on to the whole chunk it is from, and is slower to compare. */
-const copyOf = (text: string) => Buffer.from(text).toString();
+/** Byte by byte: they are few, and a call out of JavaScript costs as much as all of them. */
+function standsAt(bytes: Buffer, at: number, what: Buffer): boolean {
+  const { length } = what;
+  if (at + length > bytes.length) return false;
+  for (let i = 0; i < length; i++) if (bytes[at + i] !== what[i]) return false;
+  return true;
+}
 
 /** The quote that ends a text, -1 where it has an escape, or what JSON allows only as one. */
-function endOfText(data: string, from: number): number {
-  for (let at = from; at < data.length; at++) {
-    const code = data.charCodeAt(at);
-    if (code === QUOTE) return at;
-    if (code === BACKSLASH || code < SPACE) return -1;
+function endOfText(bytes: Buffer, from: number): number {
+  const { length } = bytes;
+  for (let at = from; at < length; at++) {
+    const byte = bytes[at]!;
+    if (byte === QUOTE) return at;
+    if (byte === BACKSLASH || byte < SPACE) return -1;
   }
   return -1;
 }
@@ -112,12 +122,13 @@ function endOfText(data: string, from: number): number {
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const ZERO = 0x30;
 
 /** Where the number ends that begins at `from`, -1 where JSON would read none. */
-function endOfDigits(data: string, from: number): number {
+function endOfDigits(bytes: Buffer, from: number): number {
   let end = from;
-  while (isDigit(data.charCodeAt(end))) end++;
-  return end === from || (end > from + 1 && data[from] === '0') ? -1 : end;
+  while (isDigit(bytes[end])) end++;
+  return end === from || (end > from + 1 && bytes[from] === ZERO) ? -1 : end;
 }
 
-const isDigit = (code: number) => code >= 0x30 && code <= 0x39;
+const isDigit = (byte: number | undefined) => byte !== undefined && byte >= ZERO && byte <= ZERO + 9;

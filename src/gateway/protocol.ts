@@ -50,9 +50,18 @@ export interface GatewayError {
   message: string;
 }
 
+/** An event that brought a piece of text and nothing else. */
+export interface Delta {
+  piece: string;
+  /** An event like it comes, with another piece. */
+  more(piece: string): void;
+}
+
 export interface StreamReader {
-  /** The data of the next event. */
-  event(data: string): void;
+  /** The data of the next event. Tells of it where all that it brought is a piece of text. */
+  event(data: string): Delta | undefined;
+  /** Names under which such a piece stands. */
+  readonly textKeys: readonly string[];
   /** Whether the event that ends the stream was read, be it an error. More bytes may still follow. */
   readonly isOver: boolean;
   /** Characters of the answer that came so far, as far as they are kept. */

@@ -8,7 +8,9 @@ export const STREAM_PIECES_MAX = 128;
  */
 export class StreamPieces {
   readonly #startMs: number;
-  readonly #pieces: [ms: number, chars: number][] = [];
+  /** Of each piece, in two plain lists: thousands of streams have them at a time. */
+  readonly #ms: number[] = [];
+  readonly #fresh: number[] = [];
   /** How many pieces of the stream one of these stands for, and how many the newest has. */
   #share = 1;
   #inNewest = 0;
@@ -26,30 +28,31 @@ export class StreamPieces {
     this.#chars = chars;
     // Two clocks may be a few milliseconds apart.
     const ms = Math.max(0, Math.round(atMs - this.#startMs));
-    const newest = this.#pieces.at(-1);
-    if (newest && this.#inNewest < this.#share) {
-      newest[0] = ms;
-      newest[1] += fresh;
+    const newest = this.#ms.length - 1;
+    if (newest >= 0 && this.#inNewest < this.#share) {
+      this.#ms[newest] = ms;
+      this.#fresh[newest]! += fresh;
       this.#inNewest++;
       return;
     }
-    if (this.#pieces.length === STREAM_PIECES_MAX) this.#halve();
-    this.#pieces.push([ms, fresh]);
+    if (this.#ms.length === STREAM_PIECES_MAX) this.#halve();
+    this.#ms.push(ms);
+    this.#fresh.push(fresh);
     this.#inNewest = 1;
   }
 
   /** As the attribute has it; `undefined` where nothing was said. */
   toJson(): string | undefined {
-    return this.#pieces.length === 0 ? undefined : JSON.stringify(this.#pieces);
+    return this.#ms.length === 0 ? undefined : JSON.stringify(this.#ms.map((ms, i) => [ms, this.#fresh[i]]));
   }
 
   #halve(): void {
     const half = STREAM_PIECES_MAX / 2;
     for (let i = 0; i < half; i++) {
-      const [[, before], [ms, chars]] = [this.#pieces[2 * i]!, this.#pieces[2 * i + 1]!];
-      this.#pieces[i] = [ms, before + chars];
+      this.#ms[i] = this.#ms[2 * i + 1]!;
+      this.#fresh[i] = this.#fresh[2 * i]! + this.#fresh[2 * i + 1]!;
     }
-    this.#pieces.length = half;
+    this.#ms.length = this.#fresh.length = half;
     this.#share *= 2;
   }
 }

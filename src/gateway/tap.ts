@@ -1,8 +1,10 @@
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 import { LIMITS } from '../span/limits.ts';
+import { DeltaTemplate } from './delta-template.ts';
 import {
   ANSWER_END_BYTES,
   type AnswerFacts,
+  type Delta,
   type GatewayError,
   type Operation,
   type Protocol,
@@ -113,11 +115,20 @@ const UNREADABLE = unread({ skipped: 'encoding' });
 class StreamTap implements Sink {
   readonly #reader: StreamReader;
   readonly #parser: SseParser;
+  readonly #template: DeltaTemplate;
+  /** The event that the template has learned, and the last one, with how many came with it. */
+  #learned: Delta | undefined;
+  #last: Delta | undefined;
+  #events = 0;
   readonly isFull = false;
 
   constructor(reader: StreamReader) {
     this.#reader = reader;
-    this.#parser = new SseParser((data) => reader.event(data), LIMITS.tapBytesMax);
+    this.#template = new DeltaTemplate(reader.textKeys);
+    this.#parser = new SseParser((data) => {
+      this.#events++;
+      this.#last = reader.event(data);
+    }, LIMITS.tapBytesMax);
   }
 
   get textChars(): number {
@@ -133,7 +144,24 @@ class StreamTap implements Sink {
   }
 
   write(chunk: Buffer): void {
-    this.#parser.push(chunk);
+    const wasBetween = this.#parser.isBetweenEvents;
+    const from = wasBetween ? this.#skim(chunk) : 0;
+    if (from === chunk.length) return;
+    const rest = from === 0 ? chunk : chunk.subarray(from);
+    this.#events = 0;
+    this.#parser.push(rest);
+    const isOne = wasBetween && this.#events === 1 && this.#parser.isBetweenEvents;
+    if (isOne && this.#last && this.#template.learn(rest, this.#last.piece)) this.#learned = this.#last;
+  }
+
+  /** Reads events that are like the learned one, as far as they go. Gives where they end. */
+  #skim(chunk: Buffer): number {
+    let at = 0;
+    for (let end = this.#template.match(chunk, at); end !== -1; end = this.#template.match(chunk, at)) {
+      this.#learned!.more(this.#template.text);
+      at = end;
+    }
+    return at;
   }
 
   errorEvent(error: GatewayError): Buffer {

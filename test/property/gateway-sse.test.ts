@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { anthropic } from '../../src/gateway/anthropic.ts';
 import { openai } from '../../src/gateway/openai.ts';
-import type { Operation } from '../../src/gateway/protocol.ts';
+import type { Operation, Protocol } from '../../src/gateway/protocol.ts';
 import { SseParser } from '../../src/gateway/sse.ts';
+import { openTap, type TapResult } from '../../src/gateway/tap.ts';
+import { LIMITS } from '../../src/span/limits.ts';
 import { anthropicEvents, chatChunk, sse } from '../support/scripted-provider.ts';
 
 const read = (chunks: Buffer[], eventCharsMax = 1_000_000) => {
@@ -238,29 +240,50 @@ const streamsOf = {
       })),
     ),
 };
-const factsOf = (operation: Operation, datas: string[]) => {
-  const reader = operation.readStream(10_000);
+const brokeOff = { status: 502, code: 'provider_unreachable', message: 'broke off' };
+
+/** What is known when each event was parsed. */
+function parsedFacts(operation: Operation, datas: readonly string[]) {
+  const reader = operation.readStream(LIMITS.tapBytesMax);
   for (const data of datas) reader.event(data);
   const { messages, ...facts } = reader.facts();
   return { ...facts, messages: messages(), error: reader.errorEvent(brokeOff) };
-};
-const brokeOff = { status: 502, code: 'provider_unreachable', message: 'broke off' };
+}
 
-test('events that are read by their likeness say what they say when each is parsed', () => {
+/** What is known when they passed by as bytes. */
+function passedFacts(protocol: Protocol, operation: Operation, chunks: readonly Buffer[]) {
+  const contentType = 'text/event-stream';
+  const tap = openTap({ protocol, operation, content: true, status: 200, contentType, contentEncoding: '' });
+  for (const chunk of chunks) tap.write(chunk);
+  const error = tap.errorEvent(brokeOff)!.toString();
+  const { messages, ...facts } = (tap.end() as TapResult).answer!;
+  return { ...facts, messages: messages(), error };
+}
+
+test('events that are read by their likeness say what they say when each is parsed, however they are cut', () => {
   const cases = [
-    ['/chat/completions', streamsOf.chat],
-    ['/responses', streamsOf.responses],
+    [openai, '/chat/completions', streamsOf.chat],
+    [openai, '/responses', streamsOf.responses],
+    [anthropic, '/v1/messages', streamsOf.anthropic],
   ] as const;
-  const property = (operation: Operation, stream: fc.Arbitrary<object[]>) =>
+  const property = (protocol: Protocol, operation: Operation, stream: fc.Arbitrary<object[]>) =>
     fc.assert(
-      fc.property(stream, (events) => {
-        const alike = events.map((event) => JSON.stringify(event));
-        // Blanks behind an event mean nothing, and no event is like the one before it.
-        const parsed = alike.map((data, i) => data + ' '.repeat(1 + (i % 2)));
-        assert.deepEqual(factsOf(operation, alike), factsOf(operation, parsed));
+      fc.property(stream, cuts, fc.constantFrom('\n', '\r\n'), (events, at, eol) => {
+        // Between them, now and then, one without a text.
+        const all = events.flatMap((event, i) => (i % 3 === 2 ? [{ type: 'ping' }, event] : [event]));
+        const numbered = events.some((event) => 'sequence_number' in event);
+        const datas = all.map((event, n) =>
+          JSON.stringify(numbered ? { ...event, sequence_number: n } : event),
+        );
+        const frames = datas.map((data) => Buffer.from(`event: e${eol}data: ${data}${eol}${eol}`));
+        const parsed = parsedFacts(operation, datas);
+        const whole = Buffer.concat(frames);
+        const pairs = Map.groupBy(frames, (_, i) => i >> 1);
+        const inPairs = [...pairs.values()].map((pair) => Buffer.concat(pair));
+        for (const chunks of [frames, inPairs, [whole], cut(whole, at)])
+          assert.deepEqual(passedFacts(protocol, operation, chunks), parsed);
       }),
       { numRuns: 300 },
     );
-  for (const [path, stream] of cases) property(openai.operation('POST', path)!, stream);
-  property(anthropic.operation('POST', '/v1/messages')!, streamsOf.anthropic);
+  for (const [protocol, path, stream] of cases) property(protocol, protocol.operation('POST', path)!, stream);
 });

@@ -1,9 +1,9 @@
-import { DeltaTemplate } from '../delta-template.ts';
 import {
   type AnswerFacts,
   asCount,
   asObject,
   asString,
+  type Delta,
   entry,
   type GatewayError,
   type Json,
@@ -40,9 +40,7 @@ export class MessageStream implements StreamReader {
   #stopReason: string | undefined;
   #stopped = false;
   #errorType: string | undefined;
-  readonly #template = new DeltaTemplate(['text', 'thinking', 'partial_json']);
-  /** The text that the template's events go on with. */
-  #growing: TextBuffer | undefined;
+  readonly textKeys = ['text', 'thinking', 'partial_json'];
 
   constructor(textCharsMax: number) {
     this.#room = new Room(textCharsMax);
@@ -56,12 +54,7 @@ export class MessageStream implements StreamReader {
     return this.#room.textChars;
   }
 
-  event(data: string): void {
-    const piece = this.#template.match(data);
-    if (piece !== undefined) {
-      this.#growing!.add(piece);
-      return;
-    }
+  event(data: string): Delta | undefined {
     const event = parseObject(data);
     switch (event?.['type']) {
       case 'message_start': {
@@ -70,31 +63,30 @@ export class MessageStream implements StreamReader {
         this.#model = asString(message['model']);
         // The output count of the start is a placeholder: only the deltas tell what was really produced.
         this.#usage = { ...asObject(message['usage']), output_tokens: undefined };
-        return;
+        return undefined;
       }
       case 'content_block_start':
         this.#block(event, this.#opening(asObject(event['content_block']) ?? {}, data.length));
-        return;
+        return undefined;
       case 'content_block_delta': {
         const delta = asObject(event['delta']) ?? {};
         const text = asString(delta['text'] ?? delta['partial_json'] ?? delta['thinking']);
         const block = this.#block(event, {});
-        if (!text || !block) return;
+        if (!text || !block) return undefined;
         block.text.add(text);
-        if (this.#template.learn(data, text)) this.#growing = block.text;
-        return;
+        return { piece: text, more: (piece) => block.text.add(piece) };
       }
       case 'message_delta':
         this.#stopReason = asString(asObject(event['delta'])?.['stop_reason']) ?? this.#stopReason;
         this.#count(asObject(event['usage']) ?? {});
-        return;
+        return undefined;
       case 'message_stop':
         this.#stopped = true;
-        return;
+        return undefined;
       case 'error':
         this.#errorType ??= readError(event) ?? 'error';
-        return;
     }
+    return undefined;
   }
 
   #count(usage: Json): void {

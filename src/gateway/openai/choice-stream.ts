@@ -1,11 +1,11 @@
 import { LIMITS } from '../../span/limits.ts';
-import { DeltaTemplate } from '../delta-template.ts';
 import {
   type AnswerFacts,
   asArray,
   asCount,
   asObject,
   asString,
+  type Delta,
   entry,
   type GatewayError,
   type Json,
@@ -52,9 +52,7 @@ const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.l
 export class ChoiceStream implements StreamReader {
   readonly #room: Room;
   readonly #choices = new Map<number, Choice>();
-  readonly #template = new DeltaTemplate(['content', 'text']);
-  /** The choice whose text the template's events go on with. */
-  #growing: Choice | undefined;
+  readonly textKeys = ['content', 'text'];
   #id: string | undefined;
   #model: string | undefined;
   #fingerprint: string | undefined;
@@ -74,18 +72,13 @@ export class ChoiceStream implements StreamReader {
     return this.#room.textChars;
   }
 
-  event(data: string): void {
-    const piece = this.#template.match(data);
-    if (piece !== undefined) {
-      this.#growing!.text.add(piece);
-      return;
-    }
+  event(data: string): Delta | undefined {
     if (data === '[DONE]') {
       this.#done = true;
-      return;
+      return undefined;
     }
     const chunk = parseObject(data);
-    if (!chunk) return;
+    if (!chunk) return undefined;
     this.#id ??= asString(chunk['id']);
     this.#model ??= asString(chunk['model']);
     this.#fingerprint ??= asString(chunk['system_fingerprint']);
@@ -94,19 +87,19 @@ export class ChoiceStream implements StreamReader {
     if (usage) this.#usage = readUsage(usage, chunk['service_tier']);
     if (chunk['error']) this.#errorType ??= readError(chunk) ?? 'error';
     const choices = asArray(chunk['choices']);
-    for (const choice of choices)
-      this.#choice(asObject(choice) ?? {}, choices.length === 1 ? data : undefined);
+    let delta: Delta | undefined;
+    for (const choice of choices) delta = this.#choice(asObject(choice) ?? {});
+    return choices.length === 1 && !usage ? delta : undefined;
   }
 
-  /** `data`: the event, where it is about this choice alone. */
-  #choice(update: Json, data: string | undefined): void {
+  #choice(update: Json): Delta | undefined {
     const choice = entry<Choice>(this.#choices, asCount(update['index']) ?? 0, () => ({
       text: new TextBuffer(this.#room),
       reasoning: new TextBuffer(this.#room),
       refusal: new TextBuffer(this.#room),
       calls: new Map(),
     }));
-    if (!choice) return;
+    if (!choice) return undefined;
     const delta = asObject(update['delta']) ?? {};
     const text = asString(delta['content']) ?? asString(update['text']);
     const reasoning = asString(delta['reasoning_content']) ?? asString(delta['reasoning']);
@@ -118,8 +111,8 @@ export class ChoiceStream implements StreamReader {
     for (const call of calls) this.#call(choice, asObject(call) ?? {});
     const reason = asString(update['finish_reason']);
     if (reason && reason.length <= LIMITS.nameLengthMax) choice.finishReason = reason;
-    if (data && text && !reasoning && !refusal && calls.length === 0 && this.#template.learn(data, text))
-      this.#growing = choice;
+    if (!text || reasoning || refusal || calls.length > 0) return undefined;
+    return { piece: text, more: (piece) => choice.text.add(piece) };
   }
 
   #call(choice: Choice, part: Json): void {

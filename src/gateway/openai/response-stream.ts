@@ -1,10 +1,10 @@
-import { DeltaTemplate } from '../delta-template.ts';
 import {
   type AnswerFacts,
   asArray,
   asCount,
   asObject,
   asString,
+  type Delta,
   entry,
   type GatewayError,
   type Json,
@@ -24,9 +24,7 @@ export class ResponseStream implements StreamReader {
   readonly #textCharsMax: number;
   readonly #room: Room;
   readonly #items = new Map<number, Item>();
-  readonly #template = new DeltaTemplate(['delta']);
-  /** The text that the template's events go on with. */
-  #growing: TextBuffer | undefined;
+  readonly textKeys = ['delta'];
   #sequence = -1;
   #id: string | undefined;
   #model: string | undefined;
@@ -49,21 +47,16 @@ export class ResponseStream implements StreamReader {
     return this.#room.textChars;
   }
 
-  event(data: string): void {
-    const piece = this.#template.match(data);
-    if (piece !== undefined) {
-      this.#sequence++;
-      this.#growing!.add(piece);
-      return;
-    }
+  event(data: string): Delta | undefined {
     const event = parseObject(data);
-    if (!event) return;
+    if (!event) return undefined;
     this.#sequence = asCount(event['sequence_number']) ?? this.#sequence + 1;
     const type = asString(event['type']) ?? '';
-    if (type.endsWith('.delta')) this.#delta(event, type, data);
-    else if (type === 'response.output_item.added') this.#item(event);
+    if (type.endsWith('.delta')) return this.#delta(event, type);
+    if (type === 'response.output_item.added') this.#item(event);
     else if (type === 'error') this.#errorType ??= asString(event['code']) ?? readError(event) ?? 'error';
     else if (asObject(event['response'])) this.#response(event['response'] as Json, type, data.length);
+    return undefined;
   }
 
   #response(response: Json, type: string, chars: number): void {
@@ -90,15 +83,19 @@ export class ResponseStream implements StreamReader {
     });
   }
 
-  #delta(event: Json, type: string, data: string): void {
+  #delta(event: Json, type: string): Delta | undefined {
     const piece = asString(event['delta']);
     // Audio, and what is said in it, belongs to no item.
-    if (!piece || asCount(event['output_index']) === undefined) return;
+    if (!piece || asCount(event['output_index']) === undefined) return undefined;
     const item = this.#item(event);
-    if (!item) return;
+    if (!item) return undefined;
     const text = type === 'response.refusal.delta' ? item.refusal : item.text;
     text.add(piece);
-    if (this.#template.learn(data, piece)) this.#growing = text;
+    const more = (next: string) => {
+      this.#sequence++;
+      text.add(next);
+    };
+    return { piece, more };
   }
 
   facts(): AnswerFacts {
