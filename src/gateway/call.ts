@@ -35,9 +35,7 @@ import { openTap, type Tap } from './tap.ts';
  *
  * It throws what the caller is to be told when there is nothing to record of it.
  */
-export function callHandler(
-  context: CallContext,
-): (route: CallRoute, incoming: Incoming) => void | Promise<void> {
+export function callHandler(context: CallContext): (route: CallRoute, incoming: Incoming) => Promise<void> {
   const turns = {
     begun: new EndOfTurn<Call>(describeCalls),
     ended: new EndOfTurn<Call>((calls) => recordCalls(context, calls)),
