@@ -40,6 +40,8 @@ export interface EndedCall {
 interface ReadCall {
   call: EndedCall;
   tap: TapResult;
+  /** `gen_ai.provider.name` */
+  providerName: string;
   usage: Usage | undefined;
   costUsd: number | undefined;
   span: SpanDraft;
@@ -82,7 +84,7 @@ function write(context: CallContext, read: readonly ReadCall[]): void {
 function finish(context: CallContext, read: readonly ReadCall[], isRecorded: boolean): void {
   for (const { call } of read) call.recorded(isRecorded);
   for (const one of read) {
-    settleLimits(one);
+    settleLimits(one.call, one.tap, one.costUsd);
     count(context, one);
     leave(context, one.call);
   }
@@ -91,7 +93,7 @@ function finish(context: CallContext, read: readonly ReadCall[], isRecorded: boo
 function fail(context: CallContext, call: EndedCall, error: unknown): void {
   context.log.error({ err: error }, 'a call could not be recorded');
   call.recorded(false);
-  settleLimits({ call, tap: NOTHING_READ, costUsd: undefined });
+  settleLimits(call, NOTHING_READ, undefined);
   leave(context, call);
 }
 
@@ -110,7 +112,10 @@ function readCall(context: CallContext, call: EndedCall, tap: TapResult): ReadCa
   const isFollower = replayed?.kind === 'follow';
   if (replayed?.kind === 'first' && (tap.errorType !== undefined || tap.answer?.complete === false))
     replayed.recorder.discard();
-  const { target, provider, api, endpoint } = lastAsked(call);
+  const target = attempts.at(-1)?.target;
+  const provider = target?.provider ?? asked.route.provider;
+  const { api, endpoint } = configuredProvider(settings, provider);
+  const providerName = api.telemetryName;
   // Whoever got the answer of another call used nothing.
   const usage = isFollower ? undefined : tap.answer?.usage;
   const model = tap.answer?.model ?? target?.model ?? asked.request?.model;
@@ -118,7 +123,7 @@ function readCall(context: CallContext, call: EndedCall, tap: TapResult): ReadCa
   const span = callSpan({
     asked,
     part: call.describe(),
-    providerName: api.telemetryName,
+    providerName,
     endpoint: target?.endpoint ?? endpoint,
     endNs,
     firstChunkNs,
@@ -131,13 +136,13 @@ function readCall(context: CallContext, call: EndedCall, tap: TapResult): ReadCa
     pieces: pieces?.toJson(),
     origin: isFollower ? replayed.reader.origin : undefined,
   });
-  return { call, tap, usage, costUsd, span };
+  return { call, tap, providerName, usage, costUsd, span };
 }
 
-function count(context: CallContext, { call, tap, usage, span }: ReadCall): void {
+function count(context: CallContext, { call, tap, providerName, usage, span }: ReadCall): void {
   const { settings, asked, attempts, status, firstChunkNs, endNs } = call;
   countCall(context, settings.accessLog, asked, {
-    provider: lastAsked(call).api.telemetryName,
+    provider: providerName,
     status,
     errorType: span.error,
     endNs,
@@ -148,19 +153,12 @@ function count(context: CallContext, { call, tap, usage, span }: ReadCall): void
   });
 }
 
-/** Whom the call went to last, or would have gone to. */
-function lastAsked({ settings, asked, attempts }: EndedCall) {
-  const target = attempts.at(-1)?.target;
-  const provider = target?.provider ?? asked.route.provider;
-  return { target, provider, ...configuredProvider(settings, provider) };
-}
-
 /** What the call came to takes the place of what was held for it. */
-function settleLimits({
-  call: { limits, attempts },
-  tap: { answer },
-  costUsd,
-}: Pick<ReadCall, 'call' | 'tap' | 'costUsd'>): void {
+function settleLimits(
+  { limits, attempts }: EndedCall,
+  { answer }: TapResult,
+  costUsd: number | undefined,
+): void {
   const last = attempts.at(-1);
   if (!last) limits?.release();
   else if (usedNothing(last)) limits?.settle(last.target, NOTHING_USED);

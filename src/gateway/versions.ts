@@ -7,6 +7,7 @@ interface Version {
   /** The hash of it all, as the list that a span has in its place. */
   list: string;
 }
+
 /** Characters of the hash that stand for it. */
 const VERSION_CHARS = 12;
 const versions = new Map<string, Version>();
