@@ -48,6 +48,7 @@ export function requestPart(asked: Asked): RequestPart {
   }
   return part;
 }
+
 function addRequest(attributes: Attributes, { operation, route }: Asked, request: RequestFacts): void {
   attributes.add(A.api, operation?.apiType ?? (route.protocol.api === 'anthropic' ? 'messages' : undefined));
   attributes.add(A.requestModel, request.model);
