@@ -1,4 +1,3 @@
-import { Agent } from 'undici';
 import type { ProviderConfig } from '../config.ts';
 
 /** A provider as the gateway calls it; keys stay bound to this origin. */
@@ -23,21 +22,6 @@ export function providerTarget({ base_url, api_key, api_key_env }: ProviderConfi
     apiKey: api_key || undefined,
     apiKeyEnv: api_key_env,
   };
-}
-
-/** Ours come before it (`timeouts.connect_s`); who gave up does not leave a connection waiting for ever. */
-const CONNECT_MS_MAX = 120_000;
-
-/** Connections to providers. HTTP/1.1: a call has its connection to itself, and a hang-up ends just that one. */
-export const openConnections = (): Agent =>
-  new Agent({ connect: { timeout: CONNECT_MS_MAX }, allowH2: false });
-
-export interface ProviderRequest {
-  method: string;
-  /** Path and query below the base URL. */
-  path: string;
-  headers: string[];
-  body: Buffer | undefined;
 }
 
 /** What comes back, in this order: `start` once, `data` any number of times, then `end` or `fail`. */

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import type { KeyRing } from '../registry/key.ts';
+import { Connections } from './connections/connections.ts';
 import { type CallContext, routerOptions, settingsOf } from './context.ts';
 import { requestListener } from './http.ts';
 import { openReplay } from './idempotency/open.ts';
@@ -15,7 +16,6 @@ import { openLimits } from './limits/open.ts';
 import { collectRules } from './limits/settings.ts';
 import { Metrics } from './metrics.ts';
 import { metricsText } from './metrics-text.ts';
-import { openConnections } from './provider.ts';
 import { collectorAddress } from './record/deliver.ts';
 import { resourceAttributes, startElsewhere } from './record/elsewhere.ts';
 import { openRecorder } from './record/recorder.ts';
@@ -114,7 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     throw error;
   });
   const { replay, close: closeReplay } = await openReplay(config, { clock, log });
-  const connections = openConnections();
+  const connections = new Connections();
   const router = new Router(routerOptions(config, settings, clock.random));
   const context: CallContext = {
     settings,

@@ -3,11 +3,11 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import type { Agent } from 'undici';
 import { systemClock } from '../../src/clock.ts';
+import { Connections } from '../../src/gateway/connections/connections.ts';
 import { Replay } from '../../src/gateway/idempotency/replay.ts';
 import { CacheSettings, IdempotencySettings } from '../../src/gateway/idempotency/settings.ts';
-import { openConnections, type ProviderListener } from '../../src/gateway/provider.ts';
+import type { ProviderListener } from '../../src/gateway/provider.ts';
 import { callProvider } from '../support/call-provider.ts';
 import {
   type Answer,
@@ -23,12 +23,12 @@ import { until } from '../support/until.ts';
 const clock = systemClock();
 const protocol = { api: 'openai', keyHeaders: ['authorization'] } as const;
 let provider: ScriptedProvider;
-let connections: Agent;
+let connections: Connections;
 const closings: (() => Promise<void>)[] = [];
 
 before(async () => {
   provider = await startScriptedProvider(json({ from: 'fallback' }));
-  connections = openConnections();
+  connections = new Connections();
 });
 after(async () => {
   for (const close of closings) await close();

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { pino } from 'pino';
-import { Agent } from 'undici';
 import { seededRandom, systemClock } from '../../src/clock.ts';
 import { LoopscopeError } from '../../src/errors.ts';
+import { Connections } from '../../src/gateway/connections/connections.ts';
 import { callTargets } from '../../src/gateway/routing/attempts.ts';
 import { Deadlines } from '../../src/gateway/routing/deadlines.ts';
 import { type ProviderFailure, toRefusal } from '../../src/gateway/routing/failure.ts';
@@ -43,7 +43,7 @@ let first: FaultyProvider;
 let second: FaultyProvider;
 /** Takes connections and waits for a request, while a client waits for its part of the TLS handshake. */
 let silent: FaultyProvider;
-let connections: Agent;
+let connections: Connections;
 let router: Router;
 let context: RoutingContext;
 
@@ -58,7 +58,7 @@ after(async () => {
   await silent.close();
 });
 beforeEach(() => {
-  connections = new Agent();
+  connections = new Connections();
   open({});
 });
 afterEach(async () => {
@@ -328,7 +328,7 @@ test('an error whose body never ends does not hold up the next attempt for ever,
   first.next(hangInError(500));
   const seen = await call();
   assert.deepEqual(outcomes(seen), ['first failed http_500', 'first answered']);
-  await connections.close();
+  await connections.destroy();
   await until('no connection to be open', () => first.openSockets === 0);
 });
 
@@ -560,7 +560,7 @@ test('a caller that leaves ends what goes on, wherever it is, and hears nothing 
       `${what}: ${outcome}`,
     );
   }
-  await connections.close();
+  await connections.destroy();
   await until('no connection to be open', () => first.openSockets === 0);
 });
 
@@ -729,6 +729,6 @@ test('whatever fails and whoever leaves, a caller gets one answer, whole or told
     const answers = await Promise.all([call({ model: 'both' }), call({ provider: 'second' })]);
     return answers[0].body === 'from first' && answers[1].body === 'from second';
   });
-  await connections.close();
+  await connections.destroy();
   await until('no connection to be open', () => first.openSockets + second.openSockets === 0);
 });

@@ -1,9 +1,4 @@
-import type { Dispatcher } from 'undici';
-
 /** What the beginning of an answer tells. */
-
-/** Headers as the connection gives them, or parsed. */
-export type RawHeaders = NonNullable<Dispatcher.DispatchController['rawHeaders']>;
 
 /**
  * Whether the first event of a stream is an error. Providers that are overloaded say so in a stream when they have
@@ -21,13 +16,4 @@ export function isEventStream(headers: readonly string[]): boolean {
     if (headers[i]!.toLowerCase() === 'content-type')
       return headers[i + 1]!.toLowerCase().startsWith('text/event-stream');
   return false;
-}
-
-/** Headers as they came, in their order and spelling: name, value, name, value, … */
-export function rawHeaders(headers: RawHeaders): string[] {
-  if (Array.isArray(headers))
-    return headers.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
-  return Object.entries(headers).flatMap(([name, value]) =>
-    [value ?? []].flat().flatMap((one) => [name, one]),
-  );
 }

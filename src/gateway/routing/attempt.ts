@@ -1,6 +1,10 @@
-import type { Dispatcher } from 'undici';
-import type { ProviderRequest } from '../provider.ts';
-import { beginsWithError, isEventStream, type RawHeaders, rawHeaders } from './answer-head.ts';
+import type {
+  ConnectionError,
+  Exchange,
+  ExchangeListener,
+  ProviderRequest,
+} from '../connections/exchange.ts';
+import { beginsWithError, isEventStream } from './answer-head.ts';
 import type { Ticket } from './breaker.ts';
 import type { Timed } from './deadlines.ts';
 import { type FailureReason, failureReason, isOurOwn, ProviderFailure } from './failure.ts';
@@ -20,8 +24,8 @@ const DRAIN_MS = 1_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /**
- * One request to one target. It is its own handler of the connection's events and its own timeout, so that a call
- * costs no closure and no timer.
+ * One request to one target. It is its own listener to the connection and its own timeout, so that a call costs no closure
+ * and no timer.
  *
  *     connecting → waiting → answering → over
  *                     └─────► draining ──┘    a failure with a body that is read to its end
@@ -32,7 +36,7 @@ const NEVER = Number.POSITIVE_INFINITY;
  * - `settle` says once how the target did, `#end` once that the attempt is over. After that nothing is listened to.
  * - While the caller does not read, only the call's total time runs: that is not the provider's silence.
  */
-export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice {
+export class Attempt implements ExchangeListener, Timed, AttemptNotice {
   readonly target: Target;
   readonly number: number;
   readonly startNs: bigint;
@@ -46,7 +50,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
   readonly #owner: AttemptOwner;
   readonly #ticket: Ticket;
   #phase: 'connecting' | 'waiting' | 'answering' | 'draining' | 'over' = 'connecting';
-  #controller: Dispatcher.DispatchController | undefined;
+  #exchange: Exchange | undefined;
   #statusText = '';
   #headers: string[] = [];
   #gotData = false;
@@ -70,23 +74,10 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
 
   send(request: ProviderRequest): void {
     const { context, policy, listener } = this.#owner;
-    const { endpoint } = this.target;
     listener.attemptStarted?.(this);
     this.#due(policy.connectMs);
     context.deadlines.add(this);
-    context.connections.dispatch(
-      {
-        origin: endpoint.origin,
-        path: endpoint.basePath + request.path || '/',
-        method: request.method,
-        headers: request.headers,
-        body: request.body,
-        // Ours are finer, and cost no timer.
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      },
-      this,
-    );
+    this.#exchange = context.connections.send(this.target.endpoint, request, this);
   }
 
   resume(): void {
@@ -97,7 +88,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
       this.#paceDueMs = this.#owner.context.deadlines.in(PACE_WINDOW_MS);
     }
     this.#due(this.#owner.policy.betweenTokensMs);
-    this.#controller?.resume();
+    this.#exchange?.resume();
   }
 
   /** Ends it at once. The listener hears that the attempt ended, and nothing else. */
@@ -113,31 +104,20 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
     this.#close();
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#isOver) {
-      this.#close();
-      return;
-    }
+  sent(): void {
     this.#phase = 'waiting';
     this.#due(this.#owner.policy.firstTokenMs);
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    headers: RawHeaders,
-    statusText?: string,
-  ): void {
-    if (status < 200 || this.#isOver) return;
+  head(status: number, statusText: string, headers: string[]): void {
     this.status = status;
-    this.#statusText = statusText ?? '';
-    this.#headers = rawHeaders(controller.rawHeaders ?? headers);
+    this.#statusText = statusText;
+    this.#headers = headers;
     if (status >= 400) this.#refusal(status);
     else if (!(this.#owner.mayTryAgain && this.#owner.routed.repeatable)) this.#passOn();
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  body(chunk: Buffer): void {
     if (this.#isOver) return;
     if (this.#phase === 'draining') {
       this.#hold(chunk);
@@ -149,12 +129,12 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
       if (this.#isOver) return;
     }
     this.#pace?.took(chunk);
-    if (!this.#opening) this.#deliver(controller, chunk);
+    if (!this.#opening) this.#deliver(chunk);
     else if (this.#opening.holds(chunk)) this.#due(this.#owner.policy.betweenTokensMs);
-    else if (!this.#opening.failed || !this.#startsAnew()) this.#endOpening(controller);
+    else if (!this.#opening.failed || !this.#startsAnew()) this.#endOpening();
   }
 
-  #deliver(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  #deliver(chunk: Buffer): void {
     const { listener, policy, totalDueMs } = this.#owner;
     if (listener.data(chunk)) {
       this.#due(policy.betweenTokensMs);
@@ -163,10 +143,10 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
     this.#paused = true;
     this.#paceDueMs = NEVER;
     this.dueMs = totalDueMs;
-    controller.pause();
+    this.#exchange?.pause();
   }
 
-  onResponseEnd(): void {
+  end(): void {
     if (this.#isOver) return;
     if (this.#phase === 'draining') {
       this.#drained(true);
@@ -183,7 +163,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
     this.#owner.listener.end();
   }
 
-  onResponseError(_: Dispatcher.DispatchController | null, error: Error): void {
+  failed(error: ConnectionError): void {
     const phase = this.#phase;
     if (phase === 'over') return;
     if (phase === 'draining') this.#drained(false);
@@ -202,7 +182,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
     }
     const { context, totalDueMs } = this.#owner;
     const { nowMs } = context.deadlines;
-    if (nowMs >= this.#openingDueMs) this.#endOpening(this.#controller!);
+    if (nowMs >= this.#openingDueMs) this.#endOpening();
     if (this.#isOver) return;
     if (!this.#paused) {
       if (nowMs >= this.#paceDueMs) this.#paceDueMs = context.deadlines.in(PACE_WINDOW_MS);
@@ -283,12 +263,12 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
   }
 
   /** Passes on what was held back of the stream; from now on it goes to the caller as it comes. */
-  #endOpening(controller: Dispatcher.DispatchController): void {
+  #endOpening(): void {
     const held = this.#opening!.bytes();
     this.#opening = undefined;
     this.#openingDueMs = NEVER;
     this.#passOn();
-    if (!this.#isOver) this.#deliver(controller, held);
+    if (!this.#isOver) this.#deliver(held);
   }
 
   #passOn(): void {
@@ -342,9 +322,9 @@ export class Attempt implements Dispatcher.DispatchHandler, Timed, AttemptNotice
     listener.attemptEnded?.(this);
   }
 
-  /** Lets go of the connection; one that is not made yet is let go of when it is. */
+  /** Lets go of the connection. */
   #close(): void {
-    this.#controller?.abort(new Error('the attempt was given up'));
+    this.#exchange?.abort();
   }
 
   #due(ms: number): void {

@@ -1,27 +1,21 @@
 import { LoopscopeError } from '../../errors.ts';
+import type { ConnectionError, Fault } from '../connections/exchange.ts';
 import type { Target } from './target.ts';
 
 /** What can go wrong with one attempt. */
 export type FailureReason =
-  /** No connection: refused, no such host, a certificate that is not trusted. */
-  | 'connect_failed'
+  | Exclude<Fault, 'lost'>
   | 'connect_timeout'
   /** The connection broke before an answer began. */
   | 'connection_lost'
   | 'first_token_timeout'
   /** The status promised a stream, and the first event of it is an error. */
   | 'stream_error'
-  /** What came is no HTTP. */
-  | 'malformed'
   /** The connection broke in the answer, or the answer is not as long as it said. */
   | 'cut'
   | 'between_tokens_timeout'
   | 'too_slow'
   | 'total_timeout'
-  /** A request that cannot be sent, whoever gets it. */
-  | 'unsendable'
-  /** The gateway closes its own connections. */
-  | 'closing'
   /** A status of the provider. */
   | `http_${number}`;
 
@@ -44,18 +38,11 @@ export class ProviderFailure extends Error {
 export const errorCode = (error: Error): string =>
   'code' in error && typeof error.code === 'string' ? error.code : error.name;
 
-/** What broke, by the error that the connection gave and how far the attempt was. */
-export function failureReason(error: Error, phase: 'connecting' | 'waiting' | 'answering'): FailureReason {
-  const code = errorCode(error);
-  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'unsendable';
-  if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') return 'closing';
-  if (phase === 'connecting')
-    return code === 'UND_ERR_CONNECT_TIMEOUT' ? 'connect_timeout' : 'connect_failed';
-  // The parser's errors do not all have a code. This one says that the connection ended too early.
-  if (error.name === 'HTTPParserError' && code !== 'HPE_INVALID_EOF_STATE') return 'malformed';
-  if (code === 'UND_ERR_HEADERS_OVERFLOW') return 'malformed';
-  return phase === 'waiting' ? 'connection_lost' : 'cut';
-}
+/** What broke: a connection that is lost before an answer began may not have cost anything. */
+export const failureReason = (
+  { fault }: ConnectionError,
+  phase: 'connecting' | 'waiting' | 'answering',
+): FailureReason => (fault !== 'lost' ? fault : phase === 'answering' ? 'cut' : 'connection_lost');
 
 /** What no other attempt can better, and no target is to blame for. */
 export const isOurOwn = (reason: FailureReason | undefined): boolean =>

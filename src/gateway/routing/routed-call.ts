@@ -1,7 +1,8 @@
-import type { Dispatcher } from 'undici';
 import type { Clock } from '../../clock.ts';
 import type { LoopscopeError } from '../../errors.ts';
-import type { ProviderListener, ProviderRequest } from '../provider.ts';
+import type { Connections } from '../connections/connections.ts';
+import type { ProviderRequest } from '../connections/exchange.ts';
+import type { ProviderListener } from '../provider.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { FailureReason, ProviderFailure } from './failure.ts';
 import type { RoutingFigures } from './figures.ts';
@@ -14,7 +15,7 @@ import type { Outcome, Target } from './target.ts';
 
 /** What all calls share. */
 export interface RoutingContext {
-  connections: Dispatcher;
+  connections: Connections;
   clock: Clock;
   deadlines: Deadlines;
   figures: RoutingFigures;
