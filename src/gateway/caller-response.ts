@@ -53,8 +53,12 @@ export class CallerResponse {
     if (this.hasLeft) return true;
     const { response } = this;
     if (!response.headersSent) this.writeHead();
-    if (response.write(chunk)) return true;
-    response.once('drain', this.onDrain);
+    const { socket } = response;
+    // A piece of a stream goes out as one buffer with its frame: Node would make a list of three texts and buffers of it.
+    const isFramed = response.chunkedEncoding && socket !== null;
+    const to = isFramed ? socket : response;
+    if (to.write(isFramed ? framed(chunk) : chunk)) return true;
+    to.once('drain', this.onDrain);
     return false;
   }
 
@@ -140,6 +144,24 @@ const NO_BYTES = Buffer.alloc(0);
 const HELD_EVENT_BYTES_MAX = 64 * 1024;
 /** Longer answers gain nothing by going out in one piece. */
 const ONE_WRITE_BYTES_MAX = 8 * 1024;
+
+/** A chunk of a body as RFC 9112 §7.1 has it. */
+function framed(chunk: Buffer): Buffer {
+  const { length } = chunk;
+  const digits = length.toString(16);
+  const frame = Buffer.allocUnsafe(digits.length + length + 4);
+  let at = 0;
+  for (; at < digits.length; at++) frame[at] = digits.charCodeAt(at);
+  frame[at] = CR;
+  frame[at + 1] = LF;
+  chunk.copy(frame, at + 2);
+  frame[at + 2 + length] = CR;
+  frame[at + 3 + length] = LF;
+  return frame;
+}
+
+const CR = 0x0d;
+const LF = 0x0a;
 
 /** The part of a stream's bytes that is whole events. */
 function wholeEvents(bytes: Buffer): Buffer {
