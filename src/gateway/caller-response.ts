@@ -18,6 +18,7 @@ export class CallerResponse {
   private statusText = '';
   private rawHeaders: string[] = [];
   private held: Buffer | undefined;
+  private headIsOut = false;
   private hasLeft = false;
 
   /** `onDrain`: the caller takes more again, after a write gave `false`. */
@@ -46,6 +47,7 @@ export class CallerResponse {
     if (!atOnce || this.hasLeft) return;
     this.writeHead();
     this.response.flushHeaders();
+    this.headIsOut = true;
   }
 
   /** Gives `false` when the caller takes no more for now. */
@@ -54,8 +56,9 @@ export class CallerResponse {
     const { response } = this;
     if (!response.headersSent) this.writeHead();
     const { socket } = response;
-    // A piece of a stream goes out as one buffer with its frame: Node would make a list of three texts and buffers of it.
-    const isFramed = response.chunkedEncoding && socket !== null;
+    // Behind its head a chunk goes out as one buffer with its frame: Node would make a list of three texts and buffers of it.
+    const isFramed = this.headIsOut && response.chunkedEncoding && socket !== null;
+    this.headIsOut = true;
     const to = isFramed ? socket : response;
     if (to.write(isFramed ? framed(chunk) : chunk)) return true;
     to.once('drain', this.onDrain);
