@@ -11,39 +11,40 @@
  */
 export class DeltaTemplate {
   readonly #textKeys: readonly string[];
-  /** What stands before the first hole, between holes and after the last: one more than there are holes. */
-  #between: Buffer[] = [];
+  /** What stands before the first hole, between holes and after the last, in one, and where each of these parts ends. */
+  #around: Buffer = Buffer.alloc(0);
+  #ends: number[] = [];
   #holes: Hole[] = [];
   #misses = 0;
-  /** The piece of text of the event that matched last. */
-  text = '';
+  /** Where the text stands of the event that matched last. */
+  textFrom = 0;
+  textEnd = 0;
 
   /** `textKeys`: the names under which a piece of text may stand. */
   constructor(textKeys: readonly string[]) {
     this.#textKeys = textKeys;
   }
 
-  /** Where the event ends that begins at `from` and is like the learned one; -1 for any other. Its text is in `text`. */
+  /** Where the event ends that begins at `from` and is like the learned one; -1 for any other. */
   match(bytes: Buffer, from: number): number {
-    const between = this.#between;
+    const around = this.#around;
+    const ends = this.#ends;
     const holes = this.#holes;
-    if (holes.length === 0 || !standsAt(bytes, from, between[0]!)) return -1;
-    let at = from + between[0]!.length;
-    let textFrom = at;
-    let textEnd = at;
+    if (holes.length === 0 || !standsAt(bytes, from, around, 0, ends[0]!)) return -1;
+    let at = from + ends[0]!;
     for (let i = 0; i < holes.length; i++) {
       const hole = holes[i]!;
       const end = hole === 'number' ? endOfDigits(bytes, at) : endOfText(bytes, at);
-      const next = between[i + 1]!;
-      if (end === -1 || !standsAt(bytes, end, next)) return -1;
+      const partFrom = ends[i]!;
+      const partEnd = ends[i + 1]!;
+      if (end === -1 || !standsAt(bytes, end, around, partFrom, partEnd)) return -1;
       if (hole === 'text') {
-        textFrom = at;
-        textEnd = end;
+        this.textFrom = at;
+        this.textEnd = end;
       }
-      at = end + next.length;
+      at = end + partEnd - partFrom;
     }
     this.#misses = 0;
-    this.text = bytes.toString('utf8', textFrom, textEnd);
     return at;
   }
 
@@ -63,10 +64,12 @@ export class DeltaTemplate {
     }
     places.sort((a, b) => a.start - b.start);
     this.#holes = places.map(({ hole }) => hole);
-    // Copies: a part of a chunk would hold on to all of it.
-    this.#between = [0, ...places.map(({ end }) => end)].map((from, i) =>
-      Buffer.from(event.subarray(from, places[i]?.start)),
+    const parts = [0, ...places.map(({ end }) => end)].map((from, i) =>
+      event.subarray(from, places[i]?.start),
     );
+    this.#around = Buffer.concat(parts);
+    let end = 0;
+    this.#ends = parts.map(({ length }) => (end += length));
     return true;
   }
 }
@@ -100,11 +103,10 @@ function find(bytes: Buffer, key: string, hole: Hole): Place | undefined {
   return end === -1 ? undefined : { hole, start, end };
 }
 
-/** Byte by byte: they are few, and a call out of JavaScript costs as much as all of them. */
-function standsAt(bytes: Buffer, at: number, what: Buffer): boolean {
-  const { length } = what;
-  if (at + length > bytes.length) return false;
-  for (let i = 0; i < length; i++) if (bytes[at + i] !== what[i]) return false;
+/** Whether a part of `what` does. Byte by byte: they are few, and a call out of JavaScript costs as much as all of them. */
+function standsAt(bytes: Buffer, at: number, what: Buffer, from: number, to: number): boolean {
+  if (at + to - from > bytes.length) return false;
+  for (let i = from, j = at; i < to; i++, j++) if (bytes[j] !== what[i]) return false;
   return true;
 }
 

@@ -53,8 +53,8 @@ export interface GatewayError {
 /** An event that brought a piece of text and nothing else. */
 export interface Delta {
   piece: string;
-  /** An event like it comes, with another piece. */
-  more(piece: string): void;
+  /** Events like it came, and this text in their pieces. */
+  more(text: string, events: number): void;
 }
 
 export interface StreamReader {

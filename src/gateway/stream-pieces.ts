@@ -8,9 +8,9 @@ export const STREAM_PIECES_MAX = 128;
  */
 export class StreamPieces {
   readonly #startMs: number;
-  /** Of each piece, in two plain lists: thousands of streams have them at a time. */
-  readonly #ms: number[] = [];
-  readonly #fresh: number[] = [];
+  /** Time and characters of each piece. Outside of the heap, as thousands of streams have it at a time: collections copy it not. */
+  #told = NONE;
+  #pieces = 0;
   /** How many pieces of the stream one of these stands for, and how many the newest has. */
   #share = 1;
   #inNewest = 0;
@@ -28,31 +28,38 @@ export class StreamPieces {
     this.#chars = chars;
     // Two clocks may be a few milliseconds apart.
     const ms = Math.max(0, Math.round(atMs - this.#startMs));
-    const newest = this.#ms.length - 1;
+    const newest = 2 * (this.#pieces - 1);
     if (newest >= 0 && this.#inNewest < this.#share) {
-      this.#ms[newest] = ms;
-      this.#fresh[newest]! += fresh;
+      this.#told[newest] = ms;
+      this.#told[newest + 1]! += fresh;
       this.#inNewest++;
       return;
     }
-    if (this.#ms.length === STREAM_PIECES_MAX) this.#halve();
-    this.#ms.push(ms);
-    this.#fresh.push(fresh);
+    if (this.#told === NONE) this.#told = new Uint32Array(2 * STREAM_PIECES_MAX);
+    if (this.#pieces === STREAM_PIECES_MAX) this.#halve();
+    this.#told[2 * this.#pieces] = ms;
+    this.#told[2 * this.#pieces + 1] = fresh;
+    this.#pieces++;
     this.#inNewest = 1;
   }
 
   /** As the attribute has it; `undefined` where nothing was said. */
   toJson(): string | undefined {
-    return this.#ms.length === 0 ? undefined : JSON.stringify(this.#ms.map((ms, i) => [ms, this.#fresh[i]]));
+    if (this.#pieces === 0) return undefined;
+    const told = Array.from({ length: this.#pieces }, (_, i) => [...this.#told.subarray(2 * i, 2 * i + 2)]);
+    return JSON.stringify(told);
   }
 
   #halve(): void {
-    const half = STREAM_PIECES_MAX / 2;
-    for (let i = 0; i < half; i++) {
-      this.#ms[i] = this.#ms[2 * i + 1]!;
-      this.#fresh[i] = this.#fresh[2 * i]! + this.#fresh[2 * i + 1]!;
+    const told = this.#told;
+    this.#pieces = STREAM_PIECES_MAX / 2;
+    for (let i = 0; i < this.#pieces; i++) {
+      const [, first, ms, second] = told.subarray(4 * i, 4 * i + 4);
+      told[2 * i] = ms!;
+      told[2 * i + 1] = first! + second!;
     }
-    this.#ms.length = this.#fresh.length = half;
     this.#share *= 2;
   }
 }
+
+const NONE = new Uint32Array(0);

@@ -9,7 +9,8 @@ const event = (text: string, more = '') => sent(`{"id":"c","delta":{"content":"$
 function read(template: DeltaTemplate, data: string): string | undefined {
   const before = 'data: 1\n\n';
   const bytes = Buffer.from(before + data);
-  return template.match(bytes, before.length) === bytes.length ? template.text : undefined;
+  if (template.match(bytes, before.length) !== bytes.length) return undefined;
+  return bytes.toString('utf8', template.textFrom, template.textEnd);
 }
 
 function learned(data: string, piece: string): DeltaTemplate {

@@ -74,7 +74,7 @@ export class MessageStream implements StreamReader {
         const block = this.#block(event, {});
         if (!text || !block) return undefined;
         block.text.add(text);
-        return { piece: text, more: (piece) => block.text.add(piece) };
+        return { piece: text, more: (more) => block.text.add(more) };
       }
       case 'message_delta':
         this.#stopReason = asString(asObject(event['delta'])?.['stop_reason']) ?? this.#stopReason;

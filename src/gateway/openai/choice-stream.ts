@@ -112,7 +112,7 @@ export class ChoiceStream implements StreamReader {
     const reason = asString(update['finish_reason']);
     if (reason && reason.length <= LIMITS.nameLengthMax) choice.finishReason = reason;
     if (!text || reasoning || refusal || calls.length > 0) return undefined;
-    return { piece: text, more: (piece) => choice.text.add(piece) };
+    return { piece: text, more: (more) => choice.text.add(more) };
   }
 
   #call(choice: Choice, part: Json): void {

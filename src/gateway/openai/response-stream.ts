@@ -91,8 +91,8 @@ export class ResponseStream implements StreamReader {
     if (!item) return undefined;
     const text = type === 'response.refusal.delta' ? item.refusal : item.text;
     text.add(piece);
-    const more = (next: string) => {
-      this.#sequence++;
+    const more = (next: string, events: number) => {
+      this.#sequence += events;
       text.add(next);
     };
     return { piece, more };

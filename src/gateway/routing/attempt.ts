@@ -57,7 +57,9 @@ export class Attempt implements ExchangeListener, Timed, AttemptNotice {
   #paused = false;
   #pace: StreamPace | undefined;
   #paceDueMs = NEVER;
-  #silenceDueMs = NEVER;
+  /** When it was heard last, and how long it may be silent. */
+  #heardMs = 0;
+  #silenceMsMax = 0;
   #held: Buffer[] = [];
   #heldBytes = 0;
   /** What came of a stream that has said nothing yet, and for how long it may wait. */
@@ -135,9 +137,10 @@ export class Attempt implements ExchangeListener, Timed, AttemptNotice {
   }
 
   #deliver(chunk: Buffer): void {
-    const { listener, policy, totalDueMs } = this.#owner;
+    const { context, listener, policy, totalDueMs } = this.#owner;
     if (listener.data(chunk)) {
-      this.#due(policy.betweenTokensMs);
+      if (this.#silenceMsMax === policy.betweenTokensMs) this.#heardMs = context.deadlines.in(0);
+      else this.#due(policy.betweenTokensMs);
       return;
     }
     this.#paused = true;
@@ -327,8 +330,14 @@ export class Attempt implements ExchangeListener, Timed, AttemptNotice {
     this.#exchange?.abort();
   }
 
-  #due(ms: number): void {
-    this.#silenceDueMs = this.#owner.context.deadlines.in(ms);
+  get #silenceDueMs(): number {
+    return this.#heardMs + this.#silenceMsMax;
+  }
+
+  /** It may be silent for so long from now on. What comes puts that off, and `expire` finds out: a stream has many pieces. */
+  #due(silenceMsMax: number): void {
+    this.#heardMs = this.#owner.context.deadlines.in(0);
+    this.#silenceMsMax = silenceMsMax;
     this.dueMs = Math.min(this.#silenceDueMs, this.#paceDueMs, this.#openingDueMs, this.#owner.totalDueMs);
   }
 }
