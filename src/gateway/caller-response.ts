@@ -46,8 +46,14 @@ export class CallerResponse {
     this.rawHeaders = rawHeaders;
     if (!atOnce || this.hasLeft) return;
     this.writeHead();
-    this.response.flushHeaders();
+    // Mostly the first piece is there already, and goes out with it.
+    process.nextTick(() => this.flushHead());
+  }
+
+  private flushHead(): void {
+    if (this.headIsOut || this.hasLeft || this.response.writableEnded) return;
     this.headIsOut = true;
+    this.response.flushHeaders();
   }
 
   /** Gives `false` when the caller takes no more for now. */
