@@ -100,9 +100,9 @@ export class Connection implements Carrier, ResponseEvents {
     this.headToSend = '';
   }
 
-  private write({ request, listener }: Exchange, head: string): void {
+  private write(exchange: Exchange, head: string): void {
     const { socket } = this;
-    const { body } = request;
+    const { body } = exchange.request;
     if (body === undefined) socket.write(head, 'latin1');
     // As one text it goes out without a detour; a byte is a character of Latin-1.
     else if (head.length + body.length <= ONE_WRITE_BYTES_MAX)
@@ -113,7 +113,11 @@ export class Connection implements Carrier, ResponseEvents {
       socket.write(body);
       socket.uncork();
     }
-    listener.sent();
+    try {
+      exchange.listener.sent();
+    } catch (cause) {
+      this.failed(exchange, cause);
+    }
   }
 
   private received(length: number): void {
@@ -127,11 +131,16 @@ export class Connection implements Carrier, ResponseEvents {
     try {
       this.reader.read(bytes);
     } catch (cause) {
-      const error =
-        cause instanceof ConnectionError ? cause : new ConnectionError('lost', 'LISTENER_FAILED', cause);
-      if (this.exchange === exchange) this.fail(error);
-      else exchange.listener.failed(error);
+      this.failed(exchange, cause);
     }
+  }
+
+  /** What came is no answer, or who was told of it failed: that must harm nobody else. */
+  private failed(exchange: Exchange, cause: unknown): void {
+    const isTold = cause instanceof ConnectionError;
+    const error = isTold ? cause : new ConnectionError('lost', 'LISTENER_FAILED', cause);
+    if (this.exchange === exchange) this.fail(error);
+    else exchange.listener.failed(error);
   }
 
   head({ status, statusText, headers, isKept, keptS }: ResponseHead): void {
@@ -187,7 +196,12 @@ export class Connection implements Carrier, ResponseEvents {
 
   /** The server sends no more. */
   private ended(): void {
-    if (!this.reader.close()) this.lost();
+    const { exchange } = this;
+    try {
+      if (!this.reader.close()) this.lost();
+    } catch (cause) {
+      this.failed(exchange!, cause);
+    }
     this.close();
   }
 

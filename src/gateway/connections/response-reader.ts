@@ -23,7 +23,8 @@ export class ResponseReader {
   private headSoFar: Buffer | undefined;
   /** Bytes to come of the body or chunk, or the size of the chunk as far as it was read. */
   private left = 0;
-  /** Bytes of frames and trailers that say nothing. */
+  private digits = 0;
+  /** Bytes of extensions of a chunk, or of trailers. */
   private idleBytes = 0;
 
   constructor(to: ResponseEvents) {
@@ -67,7 +68,8 @@ export class ResponseReader {
   private readHeads(bytes: Buffer): number {
     for (let at = 0; ; ) {
       const end = bytes.indexOf(HEAD_END, at);
-      if ((end === -1 ? bytes.length : end) - at > HEAD_BYTES_MAX) throw malformed('HEAD_TOO_LARGE');
+      const headEnd = end === -1 ? bytes.length - HEAD_END.length + 1 : end;
+      if (headEnd - at > HEAD_BYTES_MAX) throw malformed('HEAD_TOO_LARGE');
       if (end === -1) {
         if (!beginsAsHttp(bytes, at)) throw malformed('STATUS_LINE_INVALID');
         this.headSoFar = bytes.subarray(at);
@@ -84,7 +86,7 @@ export class ResponseReader {
   }
 
   private begin(body: ResponseHead['body']): void {
-    this.idleBytes = 0;
+    this.digits = this.idleBytes = 0;
     this.left = typeof body === 'number' ? body : 0;
     if (body === 'chunked') this.state = 'size';
     else if (body === 'until_close') this.state = 'until_close';
@@ -110,11 +112,9 @@ export class ResponseReader {
       if (this.left === 0 && this.state !== 'until_close')
         this.state = this.state === 'data' ? 'data_cr' : 'whole';
     }
-    // Before it is told that the answer is none, or whole.
-    const { state } = this;
     if (to > from) this.to.body(bytes.subarray(from, to));
-    if (state === 'malformed') throw malformed('CHUNK_INVALID');
-    if (state !== 'whole' || this.state === 'over') return;
+    if (this.state === 'malformed') throw malformed('CHUNK_INVALID');
+    if (this.state !== 'whole') return;
     this.state = 'over';
     this.to.end(at < bytes.length);
   }
@@ -132,7 +132,7 @@ export class ResponseReader {
       case 'size_lf':
         if (byte !== LF) this.state = 'malformed';
         else this.state = this.left === 0 ? 'trailer_start' : 'data';
-        this.digits = 0;
+        this.digits = this.idleBytes = 0;
         break;
       case 'data_cr':
         this.state = byte === CR ? 'data_lf' : 'malformed';
@@ -159,8 +159,6 @@ export class ResponseReader {
         break;
     }
   }
-
-  private digits = 0;
 
   private readSize(byte: number): void {
     const digit = hexDigit(byte);
