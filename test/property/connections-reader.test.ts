@@ -384,6 +384,7 @@ test('chunks whose frames another reader could understand in another way are ref
       ';a\r\n',
       '\xb3\r\n',
     ],
+    ...['3 7\r\nabc', '3 a\r\nabc', '3;\x01\r\nabc', '0\r\nx: \x01\r\n'],
     ...['3\nabc', '3\rabc', '3\r\rabc', '3;a\nb\r\nabc', '3;a\rb\r\nabc'],
     ...['3\r\nabcd\r\n', '3\r\nabc\n', '3\r\nabc\r0', '3\r\nabc0\r\n', '3\r\nabc\r\n\r\n', '3\r\nabcx\n'],
     ...['0\r\n\n', '0\r\n\rx', '0\r\nx: y\n\r\n', '0\r\nx: y\rz', '0\r\nx: y\r\n\n', '0\n\n', '0\r0'],

@@ -140,7 +140,7 @@ export class Connection implements Carrier, ResponseEvents {
     const isTold = cause instanceof ConnectionError;
     const error = isTold ? cause : new ConnectionError('lost', 'LISTENER_FAILED', cause);
     if (this.exchange === exchange) this.fail(error);
-    else exchange.listener.failed(error);
+    else if (!exchange.isAborted) exchange.listener.failed(error);
   }
 
   head({ status, statusText, headers, isKept, keptS }: ResponseHead): void {
@@ -197,11 +197,13 @@ export class Connection implements Carrier, ResponseEvents {
   /** The server sends no more. */
   private ended(): void {
     const { exchange } = this;
+    let isWhole = false;
     try {
-      if (!this.reader.close()) this.lost();
+      isWhole = this.reader.close();
     } catch (cause) {
       this.failed(exchange!, cause);
     }
+    if (!isWhole) this.lost();
     this.close();
   }
 

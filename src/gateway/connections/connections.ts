@@ -14,8 +14,10 @@ import { requestHead } from './request-head.ts';
 export class Connections implements ConnectionOwner {
   private readonly servers = new Map<string, NamedServer>();
   private readonly open = new Set<Connection>();
-  private readonly turn = new EndOfTurn<Exchange>((exchanges) => {
-    for (const exchange of exchanges) if (!exchange.isAborted) this.begin(exchange);
+  private readonly turn = new EndOfTurn<Exchange | Connection>((items) => {
+    for (const item of items) if (item instanceof Exchange && !item.isAborted) this.begin(item);
+    // Later than what was sent in this turn: a server may close right behind its answer, and that is heard in the next.
+    for (const item of items) if (item instanceof Connection) item.server.idle.push(item);
   });
   private readonly timer: NodeJS.Timeout;
   /** Seconds, as far as the timer counted. */
@@ -41,9 +43,9 @@ export class Connections implements ConnectionOwner {
     const { target, request, listener } = exchange;
     const { origin, basePath } = target;
     const { method, path, headers, body } = request;
-    const server = this.servers.get(origin) ?? this.newServer(origin);
     try {
       if (this.destroyed) throw new ConnectionError('closing', 'CONNECTIONS_CLOSED');
+      const server = this.servers.get(origin) ?? this.newServer(origin);
       const head = requestHead(method, basePath + path || '/', server.name, headers, body?.length);
       this.connectionTo(server).carry(exchange, head);
     } catch (error) {
@@ -55,7 +57,7 @@ export class Connections implements ConnectionOwner {
   freed(connection: Connection, keptS: number | undefined): void {
     const idleS = keptS === undefined ? IDLE_S : Math.min(keptS - MARGIN_S, IDLE_S_MAX);
     connection.idleUntil = this.nowS + idleS;
-    if (idleS > 0) connection.server.idle.push(connection);
+    if (idleS > 0) this.turn.add(connection);
     else connection.close();
   }
 

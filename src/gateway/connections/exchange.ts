@@ -40,7 +40,6 @@ export class Exchange {
   readonly request: ProviderRequest;
   readonly listener: ExchangeListener;
   private carrier: Carrier | undefined;
-  /** Given up before it had a connection. */
   isAborted = false;
 
   constructor(target: ProviderTarget, request: ProviderRequest, listener: ExchangeListener) {
@@ -53,7 +52,7 @@ export class Exchange {
     this.carrier = carrier;
   }
 
-  /** No more of the body for now; what was read already still comes. */
+  /** No more of the body for now; what was read already still comes. Means nothing before the body has begun. */
   pause(): void {
     if (this.carrier?.carries(this)) this.carrier.pause();
   }
@@ -64,8 +63,8 @@ export class Exchange {
 
   /** Ends it at once, and its connection. The listener is told nothing more. */
   abort(): void {
-    if (this.carrier === undefined) this.isAborted = true;
-    else if (this.carrier.carries(this)) this.carrier.close();
+    this.isAborted = true;
+    if (this.carrier?.carries(this)) this.carrier.close();
   }
 }
 

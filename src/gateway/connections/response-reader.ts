@@ -125,6 +125,9 @@ export class ResponseReader {
       case 'size':
         this.readSize(byte);
         break;
+      case 'blank':
+        this.readBehindSize(byte);
+        break;
       case 'extension':
         if (byte === CR) this.state = 'size_lf';
         else this.pass(byte);
@@ -166,14 +169,22 @@ export class ResponseReader {
       this.left = this.left * 16 + digit;
       if (++this.digits > SIZE_DIGITS_MAX) this.state = 'malformed';
     } else if (this.digits === 0) this.state = 'malformed';
-    else if (byte === CR) this.state = 'size_lf';
-    else if (byte === SEMICOLON || byte === SPACE || byte === TAB) this.state = 'extension';
-    else this.state = 'malformed';
+    else this.readBehindSize(byte);
+  }
+
+  private readBehindSize(byte: number): void {
+    if (byte === CR) this.state = 'size_lf';
+    else if (byte === SEMICOLON) this.state = 'extension';
+    else if (byte === SPACE || byte === TAB) {
+      this.state = 'blank';
+      this.pass(byte);
+    } else this.state = 'malformed';
   }
 
   /** Extensions and trailers mean nothing to us, but there is an end to them. */
   private pass(byte: number): void {
-    if (byte === LF || ++this.idleBytes > HEAD_BYTES_MAX) this.state = 'malformed';
+    const isControl = byte < SPACE && byte !== TAB;
+    if (isControl || ++this.idleBytes > HEAD_BYTES_MAX) this.state = 'malformed';
   }
 }
 
@@ -182,6 +193,7 @@ type State =
   | 'length'
   | 'until_close'
   | 'size'
+  | 'blank'
   | 'extension'
   | 'size_lf'
   | 'data'
