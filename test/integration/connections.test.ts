@@ -792,3 +792,29 @@ test('a body that ends with the connection is lost where the connection is broke
   );
   assert.deepEqual(faultOf(await call(server)), ['sent head body failed', 'lost']);
 });
+
+test('a connection that is freed in a turn is not used in it, as its server may be about to close it', async () => {
+  const server = await listen(forEach((socket) => void socket.write(answer('ab'))));
+  const next: Told[] = [];
+  await call(server, {}, { end: () => void next.push(send(server)) });
+  await until('the next one to be over', () => next[0]?.isOver);
+  assert.equal(server.sockets.length, 2);
+  await call(server);
+  assert.equal(server.sockets.length, 2);
+});
+
+test('an exchange that its listener aborts hears nothing more, also where the listener then fails', async () => {
+  const server = await listen(forEach((socket) => void socket.write(answer('ab'))));
+  const bad = send(
+    server,
+    {},
+    {
+      head: () => {
+        bad.exchange.abort();
+        throws();
+      },
+    },
+  );
+  await staysSilent(bad, 'sent head');
+  assert.equal((await call(server)).text, 'ab');
+});
