@@ -8,8 +8,8 @@ import { requestHead } from './request-head.ts';
  * Connections to providers, kept for the next request. HTTP/1.1: a call has its connection to itself, and a hang-up ends
  * just that one.
  *
- * Why not one of the known clients: at full load what undici does for a call was a fifth of what the gateway does, and of
- * a piece of a stream a seventh.
+ * Why not one of the known clients: with undici a call took a tenth more of the processor at full load, and so did a piece of
+ * a stream. Here nothing stands between the socket and the call: no stream, no copy of a body but one, no event of a library.
  */
 export class Connections implements ConnectionOwner {
   private readonly servers = new Map<string, NamedServer>();
