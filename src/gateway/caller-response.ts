@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { answerError } from './answer-error.ts';
 import { reasonPhrase, responseHeaders } from './headers.ts';
 import type { GatewayError, Protocol } from './protocol.ts';
@@ -61,14 +62,13 @@ export class CallerResponse {
     if (this.hasLeft) return true;
     const { response } = this;
     if (!response.headersSent) this.writeHead();
-    const { socket } = response;
-    // Behind its head a chunk goes out as one buffer with its frame: Node would make a list of three texts and buffers of it.
-    const isFramed = this.headIsOut && response.chunkedEncoding && socket !== null;
+    const socket = this.headIsOut ? socketOf(response) : null;
     this.headIsOut = true;
-    const to = isFramed ? socket : response;
-    if (to.write(isFramed ? framed(chunk) : chunk)) return true;
-    to.once('drain', this.onDrain);
-    return false;
+    // Behind its head a chunk goes out as one buffer with its frame: Node would make a list of three texts and buffers of it.
+    // An empty one would be the end.
+    const goesOn = socket && chunk.length > 0 ? socket.write(framed(chunk)) : response.write(chunk);
+    if (!goesOn) (socket ?? response).once('drain', this.onDrain);
+    return goesOn;
   }
 
   /**
@@ -153,6 +153,10 @@ const NO_BYTES = Buffer.alloc(0);
 const HELD_EVENT_BYTES_MAX = 64 * 1024;
 /** Longer answers gain nothing by going out in one piece. */
 const ONE_WRITE_BYTES_MAX = 8 * 1024;
+
+/** Where a chunk may be written with its frame: `null` where the body has none, or others' answers come first. */
+const socketOf = (response: ServerResponse): Socket | null =>
+  response.chunkedEncoding && !response.writableEnded ? response.socket : null;
 
 /** A chunk of a body as RFC 9112 §7.1 has it. */
 function framed(chunk: Buffer): Buffer {
