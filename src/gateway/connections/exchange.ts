@@ -92,3 +92,6 @@ export class ConnectionError extends Error {
     this.code = code;
   }
 }
+
+/** What came is no answer; `code` says why. */
+export const malformed = (code: string) => new ConnectionError('malformed', code);

@@ -1,4 +1,5 @@
 import { ConnectionError } from './exchange.ts';
+import { TOKEN } from './token.ts';
 
 /**
  * The head of a request, with its last, empty line. Throws `unsendable` for what would not be one request (RFC 9112 §3,
@@ -13,13 +14,13 @@ export function requestHead(
   headers: readonly string[],
   bodyBytes: number | undefined,
 ): string {
-  if (!METHOD.test(method)) throw new ConnectionError('unsendable', 'METHOD_INVALID');
+  if (!TOKEN.test(method)) throw new ConnectionError('unsendable', 'METHOD_INVALID');
   if (!PATH.test(path)) throw new ConnectionError('unsendable', 'PATH_INVALID');
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n`;
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i]!;
     const value = headers[i + 1]!;
-    if (!OTHER_NAME.test(name)) throw new ConnectionError('unsendable', 'HEADER_NAME_INVALID');
+    if (!TOKEN.test(name) || OURS.test(name)) throw new ConnectionError('unsendable', 'HEADER_NAME_INVALID');
     if (!VALUE.test(value)) throw new ConnectionError('unsendable', 'HEADER_VALUE_INVALID');
     head += `${name}: ${value}\r\n`;
   }
@@ -27,11 +28,9 @@ export function requestHead(
   return bytes === undefined ? `${head}\r\n` : `${head}content-length: ${bytes}\r\n\r\n`;
 }
 
-const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
-/** A name, but none of those that say where a message ends and for whom it is. */
-const OTHER_NAME =
-  /^(?!(?:host|connection|content-length|transfer-encoding|upgrade)$)[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/i;
+/** They say where a message ends and for whom it is. */
+const OURS = /^(?:host|connection|content-length|transfer-encoding|upgrade)$/i;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** Without one they have an empty one, and servers want to be told so (RFC 9110 §8.6). */

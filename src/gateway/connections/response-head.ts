@@ -1,4 +1,5 @@
-import { ConnectionError } from './exchange.ts';
+import { malformed } from './exchange.ts';
+import { TOKEN } from './token.ts';
 
 export interface ResponseHead {
   status: number;
@@ -35,7 +36,7 @@ export function readHead(text: string, method: string): ResponseHead {
     const end = endOfLine(text, at);
     const colon = text.indexOf(':', at);
     const name = text.slice(at, colon === -1 || colon > end ? at : colon);
-    if (!NAME.test(name)) throw malformed('HEADER_NAME_INVALID');
+    if (!TOKEN.test(name)) throw malformed('HEADER_NAME_INVALID');
     const value = trimmed(text, colon + 1, end);
     head.headers.push(name, value);
     if (FRAMING_NAME_CHARS.has(name.length)) heed(head, name.toLowerCase(), value);
@@ -66,8 +67,6 @@ function heed(head: ResponseHead, name: string, value: string): void {
   }
 }
 
-const malformed = (code: string) => new ConnectionError('malformed', code);
-
 const endOfLine = (text: string, from: number): number => {
   const end = text.indexOf('\r\n', from);
   return end === -1 ? text.length : end;
@@ -87,7 +86,6 @@ const isBlank = (char: number) => char === 0x20 || char === 0x09;
 /** What no head has, and a half of a line break. */
 const FORBIDDEN = /[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: (.*))?$/;
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const LENGTH = /^\d+$/;
 const CLOSE = /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i;
 const KEPT_FOR = /(?:^|[\t ,])timeout=(\d{1,6})/i;

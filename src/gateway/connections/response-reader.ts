@@ -1,4 +1,4 @@
-import { ConnectionError } from './exchange.ts';
+import { malformed } from './exchange.ts';
 import { type ResponseHead, readHead } from './response-head.ts';
 
 /** In this order: `head` once, `body` any number of times, `end`. */
@@ -209,8 +209,6 @@ type State =
   | 'over';
 
 const isEnd = (state: State) => state === 'whole' || state === 'malformed' || state === 'over';
-
-const malformed = (code: string) => new ConnectionError('malformed', code);
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 /** As Node allows it. */
