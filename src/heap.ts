@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 
 /**
@@ -9,11 +11,30 @@ import { setFlagsFromString } from 'node:v8';
 const GROWTH_PERCENT = { any: 50, gateway: 150 };
 
 /**
- * Makes full garbage collections rarer, for a process through which bytes flow; `gateway` for one that is nothing else. V8
- * counts buffers as growth of the heap, also those that are about to be let go: at full load a collector's twenty megabytes
- * of objects were looked through every sixth of a second, by all of V8's threads, and that took a quarter of its processor
- * time.
+ * Makes full garbage collections rarer, for a process through which bytes flow. V8 counts buffers as growth of the heap, also
+ * those that are about to be let go: at full load a collector's twenty megabytes of objects were looked through every sixth of
+ * a second, by all of V8's threads, and that took a quarter of its processor time.
  */
-export function letHeapGrow(role: keyof typeof GROWTH_PERCENT = 'any'): void {
-  setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT[role]}`);
+export function letHeapGrow(): void {
+  setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT.any}`);
 }
+
+/**
+ * The same for a process that is a gateway and nothing else, where calls wait while memory is tidied up. V8 has helpers for
+ * that, which on a core that is full come before the calls, for tens of milliseconds: here they get what the calls leave. With
+ * 1,000 streams open on one core that halved the 99th percentile of the time to the first token.
+ */
+export function tidyBehindCalls(): void {
+  setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT.gateway}`);
+  setFlagsFromString('--no-parallel-scavenge'); // it would wait for them
+  try {
+    for (const thread of readdirSync(THREADS))
+      if (readFileSync(`${THREADS}/${thread}/comm`, 'utf8') === 'V8Worker\n')
+        setPriority(Number(thread), LOWEST_PRIORITY);
+  } catch {
+    // Only Linux has priorities of threads, and lists them there.
+  }
+}
+
+const THREADS = '/proc/self/task';
+const LOWEST_PRIORITY = 19;

@@ -10,7 +10,7 @@ import { LoopscopeError } from './errors.ts';
 import { deliverLeftovers } from './gateway/record/leftovers.ts';
 import { type Gateway, startGateway } from './gateway/server.ts';
 import { startGatewayWorkers } from './gateway-workers/pool.ts';
-import { letHeapGrow } from './heap.ts';
+import { tidyBehindCalls } from './heap.ts';
 import { reportMetrics } from './own-metrics/report.ts';
 import { openKeyRing } from './registry/keys.ts';
 import type { Registry } from './registry/load.ts';
@@ -212,7 +212,7 @@ export async function startSystem({ config, roles, clock, log }: SystemOptions):
       tellWorkers = workers.setRegistry;
       useGateway(workers);
     } else {
-      if (roles.length === 1) letHeapGrow('gateway');
+      if (roles.length === 1) tidyBehindCalls();
       const keys = await openKeyRing(store, clock);
       closers.push(() => keys.close());
       useGateway(await startGateway({ ...common, registry: () => registry.current(), keys, folder }));

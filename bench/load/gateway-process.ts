@@ -5,7 +5,7 @@ import pino from 'pino';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway/server.ts';
-import { letHeapGrow } from '../../src/heap.ts';
+import { tidyBehindCalls } from '../../src/heap.ts';
 import { KEY_PREFIX } from '../../src/registry/key.ts';
 import { openKeyRing, secretHash } from '../../src/registry/keys.ts';
 import type { Store } from '../../src/store/client.ts';
@@ -16,7 +16,7 @@ import { serve, settings } from '../harness/child-side.ts';
  * The gateway as `loopscope gateway` runs it, with the key ring and the exporter that it has there. Only the table
  * of keys is a constant, so that no ClickHouse has to share the two cores.
  */
-letHeapGrow('gateway');
+tidyBehindCalls();
 const { providerUrl, collectorUrl } = settings<{ providerUrl: string; collectorUrl: string }>();
 const secret = `${KEY_PREFIX}${'b'.repeat(43)}`;
 const key: Omit<StoredKey, 'revoked'> & { revoked: number } = {

@@ -4,7 +4,7 @@ import { systemClock } from '../clock.ts';
 import { type Config, clusterOf, keysIn } from '../config.ts';
 import { LoopscopeError } from '../errors.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
-import { letHeapGrow } from '../heap.ts';
+import { tidyBehindCalls } from '../heap.ts';
 import { openKeyRing } from '../registry/keys.ts';
 import type { Registry } from '../registry/load.ts';
 import { openStore } from '../store/client.ts';
@@ -16,7 +16,7 @@ import type { FromWorker, SentConfig, SentLoops, ToWorker } from './messages.ts'
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 
-letHeapGrow('gateway');
+tidyBehindCalls();
 
 let registry: Registry;
 let gateway: Gateway | undefined;

@@ -14,11 +14,14 @@ import { requestHead } from './request-head.ts';
 export class Connections implements ConnectionOwner {
   private readonly servers = new Map<string, NamedServer>();
   private readonly open = new Set<Connection>();
-  private readonly turn = new EndOfTurn<Exchange | Connection>((items) => {
-    for (const item of items) if (item instanceof Exchange && !item.isAborted) this.begin(item);
-    // Later than what was sent in this turn: a server may close right behind its answer, and that is heard in the next.
-    for (const item of items) if (item instanceof Connection) item.server.idle.push(item);
+  private readonly sending = new EndOfTurn<Exchange>((exchanges) => {
+    for (const exchange of exchanges) if (!exchange.isAborted) this.begin(exchange);
   });
+  private readonly resting = new EndOfTurn<Connection>((connections) => {
+    // Later than what was sent in this turn: a server may close right behind its answer, and that is heard in the next.
+    this.sending.doNow();
+    for (const connection of connections) connection.server.idle.push(connection);
+  }, Number.POSITIVE_INFINITY);
   private readonly timer: NodeJS.Timeout;
   /** Seconds, as far as the timer counted. */
   private nowS = 0;
@@ -29,13 +32,13 @@ export class Connections implements ConnectionOwner {
   }
 
   /**
-   * Sends a request to where `target` is, as soon as the event loop has heard all that is new. So the other side is woken
-   * once for all requests of a turn, and none goes over a connection that is known by then to be closed. Follows no
+   * Sends a request to where `target` is, as soon as the event loop has heard all that is new, or much of it. So the other
+   * side is woken once for many requests, and none goes over a connection that is known by then to be closed. Follows no
    * redirects and tries nothing twice.
    */
   send(target: ProviderTarget, request: ProviderRequest, listener: ExchangeListener): Exchange {
     const exchange = new Exchange(target, request, listener);
-    this.turn.add(exchange);
+    this.sending.add(exchange);
     return exchange;
   }
 
@@ -57,7 +60,7 @@ export class Connections implements ConnectionOwner {
   freed(connection: Connection, keptS: number | undefined): void {
     const idleS = keptS === undefined ? IDLE_S : Math.min(keptS - MARGIN_S, IDLE_S_MAX);
     connection.idleUntil = this.nowS + idleS;
-    if (idleS > 0) this.turn.add(connection);
+    if (idleS > 0) this.resting.add(connection);
     else connection.close();
   }
 
