@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EndOfTurn } from '../../src/gateway/end-of-turn.ts';
 
+const tick = () => new Promise<void>((resolve) => process.nextTick(resolve));
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 describe('work at the end of a turn', () => {
@@ -12,7 +13,7 @@ describe('work at the end of a turn', () => {
     first.add(1);
     second.add(2);
     first.add(3);
-    await Promise.resolve();
+    await tick();
     assert.deepEqual(done, []);
     await turn();
     assert.deepEqual(done, ['first 1,3', 'second 2']);
@@ -26,9 +27,9 @@ describe('work at the end of a turn', () => {
     const work = new EndOfTurn<number>((items) => done.push([...items]), 3);
     for (const item of [1, 2, 3]) work.add(item);
     assert.deepEqual(done, [], 'whoever adds something is not interrupted by what is done of it');
-    await Promise.resolve();
+    await tick();
     work.add(4);
-    await Promise.resolve();
+    await tick();
     assert.deepEqual(done, [[1, 2, 3]]);
     await turn();
     assert.deepEqual(done, [[1, 2, 3], [4]]);
