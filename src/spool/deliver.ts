@@ -22,14 +22,14 @@ export interface DeliverOptions {
   tables: readonly string[];
   deliver: Deliver;
   batchBytesMax: number | undefined;
+  /** A record waits this long for company. */
+  companyMs: number;
   digests: Digests;
   setAside: SetAside;
   onSetAside: (reason: SetAsideReason | 'duplicate', records: number) => void;
   onError: (error: unknown) => void;
 }
 
-/** A record waits this long for company. */
-const DELAY_MS = 50;
 /** With nothing to deliver the cursor is saved after this time; a batch that comes before saves it anyway. */
 const SAVE_DELAY_MS = 1_000;
 /** Batches that are sent at the same time: ClickHouse takes one insert with one core. */
@@ -302,7 +302,7 @@ export class Deliverer {
       return;
     this.nap = new AbortController();
     await this.options.clock
-      .sleep(DELAY_MS, AbortSignal.any([this.nap.signal, this.stopping.signal]))
+      .sleep(this.options.companyMs, AbortSignal.any([this.nap.signal, this.stopping.signal]))
       .catch(() => {}); // somebody waits
     this.nap = undefined;
   }

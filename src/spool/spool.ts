@@ -55,6 +55,8 @@ export interface SpoolOptions {
   tables: readonly string[];
   /** Bytes that are delivered in one go; as many as a large insert has where not given. */
   batchBytesMax?: number;
+  /** For how long a record waits for company; as long as an insert needs it where not given. */
+  companyMs?: number;
   /** Inserts rows, once for one token. */
   deliver: Deliver;
   /** Where the disk is; a test puts faults between. */
@@ -104,6 +106,7 @@ const diskFailed = (error: Error): Kept => ({
 
 const hours = (ms: number) => (ms / 3_600_000).toFixed(1);
 
+const COMPANY_MS = 50;
 const RECENT_BYTES_MAX = 24_000_000;
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -164,6 +167,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
         tables: options.tables,
         deliver: options.deliver,
         batchBytesMax: options.batchBytesMax,
+        companyMs: options.companyMs ?? COMPANY_MS,
         digests,
         setAside,
         onSetAside: countSetAside,
