@@ -39,8 +39,8 @@ const CHUNKS = 64;
 const CHUNK_MS = 20;
 const STREAM_S = (CHUNKS * CHUNK_MS) / 1000;
 /** Some of every proxy's full garbage collections fall into each round: with 2 s it was luck whether there was one. */
-const PACED_S_MIN = 6;
-const STREAM_S_MIN = 4 * STREAM_S;
+const pacedS = (seconds: number) => Math.max(seconds, 6);
+const streamS = (seconds: number) => Math.max(seconds, 4 * STREAM_S);
 const WARM_UP_S = 3;
 const SOAK_PART_S = 5;
 
@@ -103,9 +103,8 @@ async function run(options: BenchOptions): Promise<Measured> {
         spans_exported: spans.exported,
         spans_dropped: spans.dropped,
         portkey: typeof portkey === 'string' ? `not measured: ${portkey}` : (refusal?.why ?? portkey.version),
-        half_load:
-          'for direct, bare and ours the same rate: half of the lower of what bare and ours reached in that round',
-        streams: `${options.flags['open-streams']} open, ${CHUNKS} chunks ${CHUNK_MS} ms apart`,
+        half_load: `${pacedS(options.seconds)} s a round, for direct, bare and ours the same rate: half of the lower of what bare and ours reached in that round`,
+        streams: `${options.flags['open-streams']} open, ${CHUNKS} chunks ${CHUNK_MS} ms apart, for ${streamS(options.seconds)} s a round`,
         added: 'above direct in the same round; ratios of added times are of their medians',
       },
       ...summary(results, usage(ours.pid).rssPeakMb, memory),
@@ -177,7 +176,7 @@ async function measure(
     for (const target of order)
       reached.set(target.name, await put(target, 'busy', { connections: BUSY_CONNECTIONS }));
     const perSecond = Math.min(reached.get('bare')!, reached.get('ours')!) / 2;
-    const paced = { connections: PACED_CONNECTIONS, perSecond, seconds: Math.max(seconds, PACED_S_MIN) };
+    const paced = { connections: PACED_CONNECTIONS, perSecond, seconds: pacedS(seconds) };
     const three = order.filter(({ name }) => name !== 'portkey');
     for (const target of three) await put(target, 'paced', paced);
     await away(true);
@@ -188,7 +187,7 @@ async function measure(
       await put(target, 'stream', {
         connections: Math.ceil(openStreams * 1.5),
         // Long enough that for most of it so many are open.
-        seconds: Math.max(seconds, STREAM_S_MIN),
+        seconds: streamS(seconds),
         perSecond: openStreams / STREAM_S,
         stream: true,
       });

@@ -3,8 +3,8 @@
  * code over one call after the other finds itself and its data in the processor's caches: with a few calls at a time it
  * takes about half as long as among everything else that happens to them.
  *
- * After a pause very much is new, and while that is heard the other side would have nothing to do: as many as
- * `togetherMax` do not wait for the rest of it.
+ * After a pause very much is new, and while all of it is heard the other side would have nothing to do: as soon as
+ * `togetherMax` have come, their work is done when whoever added the last one is through.
  */
 export class EndOfTurn<Item> {
   private readonly work: (items: readonly Item[]) => void;

@@ -17,6 +17,7 @@ export class Connections implements ConnectionOwner {
   private readonly sending = new EndOfTurn<Exchange>((exchanges) => {
     for (const exchange of exchanges) if (!exchange.isAborted) this.begin(exchange);
   });
+  /** All to the end of the turn, however many there are. */
   private readonly resting = new EndOfTurn<Connection>((connections) => {
     // Later than what was sent in this turn: a server may close right behind its answer, and that is heard in the next.
     this.sending.doNow();
