@@ -21,7 +21,7 @@ export class EndOfTurn<Item> {
   add(item: Item): void {
     if (!this.isDue) {
       this.isDue = true;
-      if (due.push(this.ended) === 1) setImmediate(endTurn);
+      atEndOfTurn(this.ended);
     }
     if (this.items.push(item) === this.togetherMax) process.nextTick(this.doNow);
   }
@@ -43,7 +43,11 @@ export class EndOfTurn<Item> {
 /** With fewer at a time what they have in common is hardly saved any more. */
 const TOGETHER_MAX = 32;
 
-/** What is to be done at the end of this turn, all by one timer: each of those costs as much as a small piece of work. */
+/** All by one timer: each of those costs as much as a small piece of work. `work` must not throw. */
+export function atEndOfTurn(work: () => void): void {
+  if (due.push(work) === 1) setImmediate(endTurn);
+}
+
 let due: (() => void)[] = [];
 
 function endTurn(): void {

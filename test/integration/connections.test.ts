@@ -522,6 +522,78 @@ for (const isChunked of [false, true])
     assert.equal(server.sockets.length, 1);
   });
 
+/** A server whose chunked answers are written by the test. */
+const listenForWords = () => listen(inTurn(silence));
+const words = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
+
+test('what follows of an answer gives way to one that begins, and is told as one piece', async () => {
+  const server = await listenForWords();
+  const order: string[] = [];
+  const old = send(server, {}, { body: (chunk) => order.push(`old ${chunk}`) });
+  await until('its connection', () => server.sockets.length === 1);
+  server.sockets[0]!.write(CHUNKED + words('a'));
+  await until('its beginning', () => old.text === 'a');
+  const fresh = send(server, {}, { body: (chunk) => order.push(`fresh ${chunk}`) });
+  await until('another connection', () => fresh.events.includes('sent') && server.sockets.length === 2);
+  server.sockets[0]!.write(words('bc'));
+  server.sockets[1]!.write(CHUNKED + words('d'));
+  await until('both', () => old.text === 'abc' && fresh.text === 'd');
+  assert.deepEqual(order, ['old a', 'fresh d', 'old bc']);
+  server.sockets[0]!.write(words('e'));
+  server.sockets[0]!.write(`${words('f')}0\r\n\r\n`);
+  await until('the end', () => old.isOver);
+  assert.equal(order.at(-1), 'old ef');
+  const next = send(server, {}, { body: (chunk) => order.push(`next ${chunk}`) });
+  await until('the old connection to be used again', () => next.events.includes('sent'));
+  server.sockets[1]!.write(words('g'));
+  server.sockets[0]!.write(CHUNKED + words('h'));
+  await until('both', () => fresh.text === 'dg' && next.text === 'h');
+  assert.deepEqual([server.sockets.length, ...order.slice(-2)], [2, 'next h', 'fresh g']);
+});
+
+test('what came of an answer that ends with its connection is told before its end, also behind many others', async () => {
+  const server = await listenForWords();
+  const all = Array.from({ length: 100 }, () => send(server));
+  await until('the connections', () => server.sockets.length === all.length);
+  for (const socket of server.sockets) socket.write('HTTP/1.1 200 OK\r\n\r\na');
+  await until('the beginnings', () => all.every(({ text }) => text === 'a'));
+  for (const socket of server.sockets) socket.end('bc');
+  await until('the ends', () => all.every(({ isOver }) => isOver));
+  for (const seen of all) assert.deepEqual([seen.events.join(' '), seen.text], ['sent head body end', 'abc']);
+});
+
+test('what came of an answer before its connection is broken is told, also behind many others', async () => {
+  const server = await listenForWords();
+  const all = Array.from({ length: 100 }, () => send(server));
+  await until('the connections', () => server.sockets.length === all.length);
+  for (const socket of server.sockets) socket.write(CHUNKED + words('a'));
+  await until('the beginnings', () => all.every(({ text }) => text === 'a'));
+  // Its head is heard behind all that the others sent, when none of that was told.
+  const last = send(server, {}, { head: () => server.sockets[99]!.resetAndDestroy() });
+  await until('the last one', () => last.events.includes('sent') && server.sockets.length > all.length);
+  for (const socket of server.sockets.slice(0, 100)) socket.write(words('bc'));
+  server.sockets[100]!.write(answer('d'));
+  await until('the break', () => all.some(({ isOver }) => isOver));
+  const broken = all.find(({ isOver }) => isOver)!;
+  assert.deepEqual([faultOf(broken)[1], broken.text], ['lost', 'abc']);
+  await until('the others', () => all.every(({ text }) => text === 'abc'));
+});
+
+test('what came of an answer that is given up then is not told', async () => {
+  const server = await listenForWords();
+  const seen = send(server);
+  await until('its connection', () => server.sockets.length === 1);
+  server.sockets[0]!.write(CHUNKED + words('a'));
+  await until('its beginning', () => seen.text === 'a');
+  const other: Told = send(server, {}, { head: () => seen.exchange.abort() });
+  await until('another connection', () => other.events.includes('sent') && server.sockets.length === 2);
+  server.sockets[0]!.write(words('bc'));
+  server.sockets[1]!.write(answer('d'));
+  await until('the other one', () => other.isOver);
+  await closed(server);
+  assert.equal(seen.text, 'a');
+});
+
 test('where nobody listens the request fails as one that was never sent', async () => {
   const server = await listen(silence);
   await server.close();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EndOfTurn } from '../../src/gateway/end-of-turn.ts';
+import { FewATurn } from '../../src/gateway/few-a-turn.ts';
 
 const tick = () => new Promise<void>((resolve) => process.nextTick(resolve));
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -49,5 +50,38 @@ describe('work at the end of a turn', () => {
     assert.deepEqual(done, ['before', 'once']);
     await turn();
     assert.deepEqual(done, ['before', 'once', 'meanwhile']);
+  });
+});
+
+describe('work that gives way', () => {
+  it('is done for a few in each turn, in the order in which they came', async () => {
+    const done: number[] = [];
+    const work = new FewATurn<number>((item) => done.push(item), 2);
+    for (const item of [1, 2, 3, 4, 5]) work.add(item);
+    await tick();
+    assert.deepEqual(done, []);
+    await turn();
+    assert.deepEqual(done, [1, 2]);
+    work.add(6);
+    for (const expected of [4, 6, 6]) {
+      await turn();
+      assert.equal(done.length, expected);
+    }
+    assert.deepEqual(done, [1, 2, 3, 4, 5, 6]);
+  });
+
+  it('is done once for whoever comes while it is done, and goes on after it was all done', async () => {
+    const done: string[] = [];
+    const work: FewATurn<string> = new FewATurn((item) => {
+      done.push(item);
+      if (item === 'a') work.add('by a');
+    }, 3);
+    work.add('a');
+    await turn();
+    await turn();
+    assert.deepEqual(done, ['a', 'by a']);
+    work.add('b');
+    await turn();
+    assert.deepEqual(done, ['a', 'by a', 'b']);
   });
 });

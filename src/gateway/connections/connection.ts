@@ -1,5 +1,6 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { FewATurn } from '../few-a-turn.ts';
 import { type Carrier, ConnectionError, type Exchange, type Fault } from './exchange.ts';
 import type { ResponseHead } from './response-head.ts';
 import { type ResponseEvents, ResponseReader } from './response-reader.ts';
@@ -27,6 +28,10 @@ export interface ConnectionOwner {
  *
  * All connections read into one buffer, and what came is copied out of it at once: a buffer of its own for each read, large
  * enough for anything, costs more than a small copy.
+ *
+ * Where many answers come in small pieces, a request, or the first words of an answer, would wait behind all the pieces that
+ * are new. So the pieces that follow give way: they are read at the end of the turn, a few in each, and what came of an
+ * answer until then is read as one.
  */
 export class Connection implements Carrier, ResponseEvents {
   readonly server: Server;
@@ -39,6 +44,9 @@ export class Connection implements Carrier, ResponseEvents {
   private isConnected = false;
   private headToSend = '';
   private isPaused = false;
+  /** Whether some of an answer's body was told. */
+  private hasBegun = false;
+  private unread: Buffer | undefined;
   private isKept = false;
   private keptS: number | undefined;
   private error: NodeJS.ErrnoException | undefined;
@@ -88,6 +96,7 @@ export class Connection implements Carrier, ResponseEvents {
   /** Sends a request now, or when it is connected. `head`: of the request, a character is a byte. */
   carry(exchange: Exchange, head: string): void {
     this.exchange = exchange;
+    this.hasBegun = false;
     this.reader.expect(exchange.request.method);
     exchange.carriedBy(this);
     if (this.isConnected) this.write(exchange, head);
@@ -128,6 +137,30 @@ export class Connection implements Carrier, ResponseEvents {
     }
     const bytes = Buffer.allocUnsafe(length);
     READ_BUFFER.copy(bytes, 0, 0, length);
+    if (this.hasBegun) this.giveWay(exchange, bytes);
+    else this.read(exchange, bytes);
+  }
+
+  private giveWay(exchange: Exchange, bytes: Buffer): void {
+    const { unread } = this;
+    const all = unread ? Buffer.concat([unread, bytes]) : bytes;
+    this.unread = undefined;
+    if (all.length > UNREAD_BYTES_MAX) {
+      this.read(exchange, all);
+      return;
+    }
+    this.unread = all;
+    if (!unread) GIVING_WAY.add(this);
+  }
+
+  /** Reads what came and was left for later. */
+  readOn(): void {
+    const { exchange, unread } = this;
+    this.unread = undefined;
+    if (exchange && unread) this.read(exchange, unread);
+  }
+
+  private read(exchange: Exchange, bytes: Buffer): void {
     try {
       this.reader.read(bytes);
     } catch (cause) {
@@ -150,6 +183,7 @@ export class Connection implements Carrier, ResponseEvents {
   }
 
   body(chunk: Buffer): void {
+    this.hasBegun = true;
     this.exchange?.listener.body(chunk);
   }
 
@@ -196,6 +230,7 @@ export class Connection implements Carrier, ResponseEvents {
 
   /** The server sends no more. */
   private ended(): void {
+    this.readOn();
     const { exchange } = this;
     let isWhole = false;
     try {
@@ -208,12 +243,17 @@ export class Connection implements Carrier, ResponseEvents {
   }
 
   private lost(): void {
+    this.readOn();
     const { error } = this;
     const fault: Fault = this.isConnected ? 'lost' : 'connect_failed';
     this.fail(new ConnectionError(fault, error?.code ?? error?.name ?? 'CONNECTION_ENDED', error));
   }
 }
 
+/** What follows the beginning of an answer is not read before what begins. */
+const GIVING_WAY = new FewATurn<Connection>((connection) => connection.readOn());
+/** A connection on which so much comes is not kept waiting: it is no stream of words. */
+const UNREAD_BYTES_MAX = 16 * 1024;
 const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 const ONE_WRITE_BYTES_MAX = 8 * 1024;
 /** So that a network that drops what is silent for long does not. */
