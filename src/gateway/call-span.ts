@@ -9,7 +9,7 @@ import type { ProviderTarget } from './provider.ts';
 import type { SpanDraft } from './record/span-draft.ts';
 import type { RequestPart } from './request-part.ts';
 import { agentOf } from './runs.ts';
-import type { TapResult } from './tap.ts';
+import type { TapResult } from './tap/tap.ts';
 import { readVerdict } from './verdict.ts';
 import { versionFor } from './versions.ts';
 

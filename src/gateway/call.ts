@@ -27,7 +27,8 @@ import { callerTimeouts } from './routing/retry.ts';
 import type { AttemptNotice, RoutedListener } from './routing/routed-call.ts';
 import type { Target } from './routing/target.ts';
 import { StreamPieces } from './stream-pieces.ts';
-import { openTap, type Tap } from './tap.ts';
+import { openTap } from './tap/open.ts';
+import type { Tap } from './tap/tap.ts';
 
 /**
  * What takes calls. One request on its way:

@@ -12,7 +12,7 @@ import type { RequestPart } from './request-part.ts';
 import type { FailureReason } from './routing/failure.ts';
 import type { AttemptNotice } from './routing/routed-call.ts';
 import type { StreamPieces } from './stream-pieces.ts';
-import type { Tap, TapResult } from './tap.ts';
+import type { Tap, TapResult } from './tap/tap.ts';
 
 /** A call that is over. */
 export interface EndedCall {

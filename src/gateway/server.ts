@@ -28,7 +28,7 @@ import { UnderWay } from './under-way.ts';
 /**
  * The gateway: loops call providers through it. A request passes
  *
- *     http.ts → route.ts → call.ts: identity.ts → idempotency/ → limits/ → routing/ → the answer, read by tap.ts → record/
+ *     http.ts → route.ts → call.ts: identity.ts → idempotency/ → limits/ → routing/ → the answer, read by tap/ → record/
  */
 export interface GatewayOptions {
   config: Config;

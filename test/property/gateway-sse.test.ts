@@ -5,7 +5,8 @@ import { anthropic } from '../../src/gateway/anthropic.ts';
 import { openai } from '../../src/gateway/openai.ts';
 import type { Operation, Protocol } from '../../src/gateway/protocol.ts';
 import { SseParser } from '../../src/gateway/sse.ts';
-import { openTap, type TapResult } from '../../src/gateway/tap.ts';
+import { openTap } from '../../src/gateway/tap/open.ts';
+import type { TapResult } from '../../src/gateway/tap/tap.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import { anthropicEvents, chatChunk, sse } from '../support/scripted-provider.ts';
 

@@ -1,7 +1,8 @@
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import type { Operation, Protocol } from '../../src/gateway/protocol.ts';
-import { openTap, type Tap } from '../../src/gateway/tap.ts';
+import { openTap } from '../../src/gateway/tap/open.ts';
+import type { Tap } from '../../src/gateway/tap/tap.ts';
 
 /** The official clients over bytes that a test gives them, and our own reading of the same bytes. */
 

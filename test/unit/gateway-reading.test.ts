@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { anthropic } from '../../src/gateway/anthropic.ts';
 import { requestHeaders, responseHeaders } from '../../src/gateway/headers.ts';
 import { openai } from '../../src/gateway/openai.ts';
-import { openTap } from '../../src/gateway/tap.ts';
+import { openTap } from '../../src/gateway/tap/open.ts';
 import { readVerdict } from '../../src/gateway/verdict.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import { chatCompletion, sse } from '../support/scripted-provider.ts';

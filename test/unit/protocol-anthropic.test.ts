@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { anthropic } from '../../src/gateway/anthropic.ts';
-import { openTap } from '../../src/gateway/tap.ts';
+import { openTap } from '../../src/gateway/tap/open.ts';
 import { anthropicClient, readAll, tapOf, typedEvents } from '../support/sdk-stream.ts';
 import { until } from '../support/until.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openai } from '../../src/gateway/openai.ts';
-import { openTap } from '../../src/gateway/tap.ts';
+import { openTap } from '../../src/gateway/tap/open.ts';
 import { LIMITS } from '../../src/span/limits.ts';
 import { chatChunk, sse } from '../support/scripted-provider.ts';
 import { openaiClient, readAll, tapOf } from '../support/sdk-stream.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DeltaTemplate } from '../../src/gateway/delta-template.ts';
+import { DeltaTemplate } from '../../src/gateway/tap/delta-template.ts';
 
 const sent = (json: string) => `data: ${json}\n\n`;
 const event = (text: string, more = '') => sent(`{"id":"c","delta":{"content":"${text}"}${more}}`);

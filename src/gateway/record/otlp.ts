@@ -234,13 +234,15 @@ export class OtlpEncoder {
   }
 
   private hex(tag: number, digits: string): void {
-    const chars = digits.length;
-    this.reserve(chars / 2 + 2);
-    this.byte(tag);
-    this.byte(chars / 2);
+    const bytes = digits.length / 2;
+    this.reserve(bytes + 2);
     const { buffer } = this;
-    for (let i = 0; i < chars; i += 2)
-      buffer[this.at++] = (nibble(charCodeAt.call(digits, i)) << 4) | nibble(charCodeAt.call(digits, i + 1));
+    let { at } = this;
+    buffer[at++] = tag;
+    buffer[at++] = bytes;
+    for (let i = 0; i < 2 * bytes; i += 2)
+      buffer[at++] = (nibble(charCodeAt.call(digits, i)) << 4) | nibble(charCodeAt.call(digits, i + 1));
+    this.at = at;
   }
 
   private fixed64(tag: number, value: bigint): void {
