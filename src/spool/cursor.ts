@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { type Files, type OpenFile, readRange } from './files.ts';
+import { type Files, type OpenFile, readRange, using } from './files.ts';
 
 /** Bounds of a batch: `[from, to)` of the file of `segment`. */
 export interface Range {
@@ -55,7 +55,9 @@ export class CursorFile {
   static async open(files: Files, folder: string): Promise<{ file: CursorFile; cursor: Cursor | undefined }> {
     const path = join(folder, NAME);
     const exists = (await files.list(folder)).includes(NAME);
-    const file = await (exists ? files.open(path) : files.create(path));
+    // A file that was just made is one to append to.
+    if (!exists) await using(files.create(path), async () => {});
+    const file = await files.open(path);
     try {
       const bytes = await readRange(file, 0, 2 * SLOT_BYTES);
       const slots = [readSlot(bytes, 0), readSlot(bytes, SLOT_BYTES)].filter((s) => s !== undefined);
@@ -79,7 +81,9 @@ export class CursorFile {
     slot.writeUInt32LE(body.length, 4);
     body.copy(slot, 8);
     // By generation and not by turns: a save that failed is repeated on the same slot, and the good one is not touched.
-    await this.file.write(slot, ((this.generation + 1) % 2) * SLOT_BYTES);
+    const position = ((this.generation + 1) % 2) * SLOT_BYTES;
+    if (this.file.writeNow) this.file.writeNow(slot, position);
+    else await this.file.write(slot, position);
     await this.file.datasync();
     this.generation++;
   }

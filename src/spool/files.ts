@@ -60,14 +60,18 @@ const writeAll = async (handle: FileHandle, bytes: Uint8Array, position: number)
 };
 
 /**
- * The same, where a record can be written at once. For a small one that is not forced it is the memory of the system that is
- * written to: some microseconds, against as many tens to have another thread do it and to hear of it.
+ * The same, where what is small can be written at once: a record, or the cursor. What is not forced goes to the memory of the
+ * system: some microseconds, against as many tens to have another thread do it and to hear of it.
  *
- * Room is taken ahead, as zeros: to take it for each record costs as much again as to write that. What is left of it goes
+ * In a new file room is taken ahead, as zeros: to take it for each record costs as much again as to write that. What is left of it goes
  * when the file is closed; after a kill it is there, and is no record.
  */
 export const writingAtOnce: Files = {
   ...nodeFiles,
+  open: async (path) => {
+    const handle = await open(path, 'r+', 0o600);
+    return { ...opened(handle), writeNow: (bytes, position) => writeAllNow(handle, bytes, position) };
+  },
   create: async (path) => {
     const handle = await open(path, 'wx+', 0o600);
     const file = opened(handle);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 
 const HEAP = join(import.meta.dirname, '../../src/heap.ts');
 /** Says of each thread what it is called and which priority it has: field 19 of its `stat`, whose second one is the name. */
@@ -33,4 +33,12 @@ describe('tidying memory behind the calls', { skip: process.platform !== 'linux'
       ordinary.filter(({ name }) => name === 'V8Worker').length,
     );
   });
+});
+
+test('V8 knows all that it is told', () => {
+  const script = `const heap = await import(${JSON.stringify(HEAP)}); heap.letHeapGrow(); heap.tidyBehindCalls();`;
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  });
+  assert.deepEqual([stdout, stderr, status], ['', '', 0]);
 });
