@@ -16,6 +16,7 @@ export interface TapOptions {
   contentEncoding: string;
 }
 
+/** Opens what reads an answer that begins so. What nobody can read, or asks for, is passed over. */
 export function openTap(options: TapOptions): Tap {
   const sink = openSink(options);
   const encoding = options.contentEncoding.trim().toLowerCase();
